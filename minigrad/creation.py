@@ -1,0 +1,112 @@
+"""New Tensors: from data, constant, and random. Random numbers are drawn on the host, so every device gets the same."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+from . import backend
+from .backend import GENERATOR, float32, host_array, int64, library
+from .methods import sizes
+from .tensor import Tensor
+
+
+def _place(host: Any, device: Any, requires_grad: bool) -> Tensor:
+    return Tensor(library(device or "cpu").from_host(host), requires_grad)
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor of a copy of `data`: a number, nested lists, a NumPy array, a Tensor or anything NumPy makes one of.
+
+    Python floats become float32 and integers int64; an array keeps its dtype. Raises TypeError for what are no numbers,
+    ValueError for ragged lists.
+
+    >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    """
+    if isinstance(data, Tensor):
+        device = device or data.device
+        data = library(data.device).to_host(data.array)
+    elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
+        data = [item.tolist() if isinstance(item, Tensor) else item for item in data]
+    return _place(host_array(data, dtype), device, requires_grad)
+
+
+def from_numpy(array: Any) -> Tensor:
+    """A Tensor that shares memory with a NumPy array. Raises TypeError for a dtype that minigrad leaves out."""
+    if not isinstance(array, backend.numpy.ndarray):
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}; write tensor(data)")
+    backend.dtype_of(array.dtype)
+    return Tensor(array)
+
+
+def shape_of(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """The shape meant by `zeros(2, 3)` or `zeros((2, 3))`. Raises TypeError or ValueError for what is no shape."""
+    shape = sizes(size)
+    if not all(isinstance(n, Integral) for n in shape):
+        raise TypeError(f"expected a shape of integers, got {shape}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"expected a shape of lengths of 0 or more, got {shape}")
+    return tuple(int(n) for n in shape)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number everywhere, in float32, int64 or bool as the number is, unless `dtype` is given."""
+    shape = shape_of((size,) if isinstance(size, Integral) else tuple(size))
+    one = host_array(fill_value, dtype)
+    return _place(backend.numpy.full(shape, one, one.dtype), device, requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 everywhere: `zeros(2, 3)` or `zeros((2, 3))`."""
+    return full(shape_of(size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def ones(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """1 everywhere: `ones(2, 3)` or `ones((2, 3))`."""
+    return full(shape_of(size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def zeros_like(input: Tensor) -> Tensor:
+    """0 everywhere, in the shape and dtype and on the device of `input`."""
+    return zeros(input.shape, dtype=input.dtype, device=input.device)
+
+
+def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """start, start + step, ... before end; from 0 where one number is given. int64, or float32 if one is a fraction."""
+    start, end = (0, start) if end is None else (start, end)
+    if step == 0:
+        raise ValueError("arange: expected a step other than 0")
+    fraction = any(isinstance(number, float) for number in (start, end, step))
+    values = backend.numpy.arange(start, end, step)
+    return _place(host_array(values, dtype or (float32 if fraction else int64)), device, False)
+
+
+def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
+    """The identity matrix (n, n)."""
+    return _place(backend.numpy.eye(*shape_of((n,)), dtype=backend.dtype_of(dtype)), device, False)
+
+
+def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Random numbers of the normal distribution, mean 0 and variance 1."""
+    values = GENERATOR.host.standard_normal(shape_of(size), dtype=backend.dtype_of(dtype))
+    return _place(backend.numpy.asarray(values), device, requires_grad)
+
+
+def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Random numbers, uniform from 0 to below 1."""
+    values = GENERATOR.host.random(shape_of(size), dtype=backend.dtype_of(dtype))
+    return _place(backend.numpy.asarray(values), device, requires_grad)
+
+
+def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
+    """Random integers, uniform from `low` to below `high`."""
+    if high <= low:
+        raise ValueError(f"randint: expected low < high, got {low} and {high}")
+    values = GENERATOR.host.integers(low, high, shape_of(tuple(size)))
+    return _place(host_array(values, dtype), device, False)
+
+
+def randperm(n: int, *, device: Any = None) -> Tensor:
+    """The integers 0 to n - 1 in random order, int64."""
+    return _place(GENERATOR.host.permutation(*shape_of((n,))), device, False)

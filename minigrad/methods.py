@@ -1,0 +1,350 @@
+"""What a Tensor can do, under torch's names: each operator and method is the op of its name.
+
+A Tensor needs the ops and the ops need Tensors, so the tie is made late: a method looks its op up in OPS, the registry
+that `@op` fills.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import backend
+from .grad_mode import clock, mode
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+OPS: dict[str, Callable[..., Any]] = {}  # every op of minigrad by its name
+
+
+def method(name: str) -> Callable[..., Any]:
+    """The op `name` as a method; `@op` gives it the op's signature and docstring."""
+
+    def call(self: Tensor, *args: Any, **static: Any) -> Any:
+        return OPS[name](self, *args, **static)
+
+    call.__name__ = name
+    return call
+
+
+def plain_index(index: Any) -> Any:
+    """An index with its Tensors replaced by their arrays."""
+    if isinstance(index, tuple):
+        return tuple(plain_index(part) for part in index)
+    return index.array if isinstance(index, Methods) else index
+
+
+def check_bounds(shape: tuple[int, ...], index: Any) -> None:
+    """Raise IndexError for a position past the end: CuPy would wrap it around silently. NumPy checks by itself."""
+    parts = index if isinstance(index, tuple) else (index,)
+    axis = 0
+    for i, part in enumerate(parts):
+        if part is Ellipsis:
+            axis = len(shape) - sum(p is not None for p in parts[i + 1 :])
+        elif hasattr(part, "shape") and not isinstance(part, backend.numpy.ndarray):
+            n = shape[axis] if axis < len(shape) else 0
+            if part.dtype.kind in "iu" and part.size and not (-n <= int(part.min()) and int(part.max()) < n):
+                raise IndexError(f"getitem: expected positions from {-n} to {n - 1}, got {part.min()} to {part.max()}")
+            axis += part.ndim if part.dtype == bool else 1
+        elif part is not None:
+            axis += 1
+
+
+def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:
+    """The tuple meant by `f(2, 3)` or by `f((2, 3))`."""
+    return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
+
+
+class Extremum(NamedTuple):
+    """What `max(dim)` and `min(dim)` return: the values, and where along `dim` they stand."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class Methods:
+    """What a Tensor can compute; what it is and how it was made is the class Tensor's own."""
+
+    array: Any
+    shape: tuple[Any, ...]
+    dtype: Any
+    device: Any
+    requires_grad: Any
+    _changed: Any
+    label_range: Any
+    __array_ufunc__ = None  # NumPy hands `array + tensor` to the Tensor, which says what to write instead
+    __hash__ = object.__hash__  # in a dict or a set a Tensor is itself; == compares elements
+
+    # Arithmetic: the operators are written out, as every training step runs them.
+    def __add__(self, other: Any) -> Tensor:
+        return OPS["add"](self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return OPS["add"](other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return OPS["sub"](self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return OPS["sub"](other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return OPS["mul"](self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return OPS["mul"](other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return OPS["div"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return OPS["div"](other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return OPS["pow"](self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return OPS["pow"](other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return OPS["matmul"](self, other)
+
+    def __neg__(self) -> Tensor:
+        return OPS["neg"](self)
+
+    __abs__ = method("abs")
+    add, sub, mul, div, neg, pow = (method(name) for name in ("add", "sub", "mul", "div", "neg", "pow"))
+    multiply, divide, negative = mul, div, neg
+    matmul = mm = method("matmul")
+
+    # Comparison: no gradient
+    __eq__ = eq = method("eq")  # type: ignore[assignment]
+    __ne__ = ne = method("ne")  # type: ignore[assignment]
+    __lt__ = lt = method("lt")
+    __le__ = le = method("le")
+    __gt__ = gt = method("gt")
+    __ge__ = ge = method("ge")
+    isnan, isfinite, argmax, argmin = (method(name) for name in ("isnan", "isfinite", "argmax", "argmin"))
+
+    # Elementwise
+    exp, log, log1p, sqrt, abs = (method(name) for name in ("exp", "log", "log1p", "sqrt", "abs"))
+    maximum, minimum = method("maximum"), method("minimum")
+    clip = clamp = method("clip")
+    relu, sigmoid, tanh = method("relu"), method("sigmoid"), method("tanh")
+    softmax, log_softmax = method("softmax"), method("log_softmax")
+
+    # Reduction
+    sum, mean, amax, amin = (method(name) for name in ("sum", "mean", "amax", "amin"))
+    logsumexp = method("logsumexp")
+
+    def max(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+        """The largest element; with `dim` the pair (values, indices) along it; with a Tensor as `dim` the maximum of both.
+
+        The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are largest.
+        """
+        return self._extremum("max", dim if axis is None else axis, keepdim or keepdims)
+
+    def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+        """The smallest element; with `dim` the pair (values, indices) along it; with a Tensor as `dim` the minimum of both.
+
+        The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are smallest.
+        """
+        return self._extremum("min", dim if axis is None else axis, keepdim or keepdims)
+
+    def _extremum(self, name: str, dim: Any, keepdim: Any) -> Any:
+        if isinstance(dim, Methods):
+            return OPS[f"{name}imum"](self, dim)
+        if dim is None:
+            return OPS[f"a{name}"](self)
+        indices = OPS[f"arg{name}"](self, dim, True)
+        xp = backend.OWNERS[type(self.array)].xp
+        index = list(xp.ix_(*(xp.arange(n) for n in self.shape)))
+        index[dim] = indices.array
+        values = OPS["getitem"](self, index=tuple(index))
+        return Extremum(*(each if keepdim else each.squeeze(dim) for each in (values, indices)))
+
+    # Shape
+    transpose = swapaxes = method("transpose")
+    unsqueeze, squeeze, flatten = method("expand_dims"), method("squeeze"), method("flatten")
+    clone = method("clone")
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """Elements by position, slice, mask or Tensor of positions, as NumPy picks them."""
+        index = plain_index(index)
+        check_bounds(self.shape, index)
+        return OPS["getitem"](self, index=index)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in row-major order in another shape; one -1 stands for what is left: `x.reshape(-1, 784)`."""
+        return OPS["reshape"](self, sizes(shape))
+
+    view = reshape  # copies where torch's view, which never does, would raise
+
+    def permute(self, *dims: Any) -> Tensor:
+        """The axes in the order `dims`: y.shape[i] = x.shape[dims[i]]."""
+        return OPS["permute"](self, sizes(dims))
+
+    def broadcast_to(self, *shape: Any) -> Tensor:
+        """The elements repeated along axes of size 1 and new leading axes, without a copy."""
+        return OPS["broadcast_to"](self, sizes(shape))
+
+    def expand(self, *shape: Any) -> Tensor:
+        """As `broadcast_to`; -1 keeps the size of an axis."""
+        own = (1,) * (len(sizes(shape)) - len(self.shape)) + self.shape
+        return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(own, sizes(shape))))
+
+    @property
+    def T(self) -> Tensor:
+        """The transpose of a matrix (n, m) -> (m, n). Raises ValueError for another number of axes."""
+        if len(self.shape) != 2:
+            raise ValueError(f"T: expected a matrix (n, m), got shape {self.shape}; write x.transpose(dim0, dim1)")
+        return OPS["transpose"](self, 0, 1)
+
+    # Where it lives, and the type of its elements
+    def to(self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Tensor:
+        """The same values on a device, in a dtype, or both: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
+
+        Gradients flow back, moved and cast the other way. Returns self where nothing changes. `non_blocking` is accepted
+        and has no effect. Raises DeviceError where the device cannot be used.
+        """
+        for given in target:
+            if isinstance(given, Methods):
+                device, dtype = given.device, given.dtype
+            elif isinstance(given, (str, backend.device)):
+                device = given
+            else:
+                dtype = given
+        result: Any = self
+        if dtype is not None and backend.dtype_of(dtype) != self.dtype:
+            result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
+        if device is not None and backend.device(device) != self.device:
+            result = OPS["move"](result, device=backend.device(device), source=self.device)
+        return result
+
+    def cpu(self) -> Tensor:
+        """The same values on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Tensor:
+        """The same values on the CUDA device."""
+        return self.to("cuda")
+
+    def astype(self, dtype: Any) -> Tensor:
+        """As `to(dtype)`, in NumPy's spelling."""
+        return self.to(dtype=dtype)
+
+    def float(self) -> Tensor:
+        """As `to(float32)`."""
+        return self.to(dtype=backend.float32)
+
+    def double(self) -> Tensor:
+        """As `to(float64)`."""
+        return self.to(dtype=backend.float64)
+
+    def long(self) -> Tensor:
+        """As `to(int64)`; fractions are cut off."""
+        return self.to(dtype=backend.int64)
+
+    def int(self) -> Tensor:
+        """As `to(int32)`; fractions are cut off."""
+        return self.to(dtype=backend.int32)
+
+    def bool(self) -> Tensor:
+        """As `to(bool)`: True where an element is not 0."""
+        return self.to(dtype=backend.bool_)
+
+    # In place: for updates, where nothing is recorded
+    def _in_place(self, change: Callable[[Any, Any], Any], other: Any) -> Any:
+        recorded = self.requires_grad or (isinstance(other, Methods) and other.requires_grad)
+        if mode.recording and recorded:
+            raise RuntimeError(
+                "a Tensor that requires a gradient cannot be changed in place while ops are recorded: write x = x + y, or "
+                "put the update under `with no_grad():`"
+            )
+        if isinstance(other, Methods):
+            if other.device != self.device:
+                raise RuntimeError(f"in place: expected a Tensor on {self.device}, got one on {other.device}")
+            other = other.array
+        backend.QUIET.copy().run(change, self.array, other)
+        self.touch()
+        return self
+
+    def touch(self) -> None:
+        """Note that the array was changed in place: a backward through what was computed from it before must not go on."""
+        self._changed = next(clock)
+        self.label_range = None
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._in_place(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._in_place(operator.isub, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._in_place(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._in_place(operator.itruediv, other)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._in_place(lambda array, other: operator.setitem(array, plain_index(index), other), value)
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self += alpha · other."""
+        return self._in_place(operator.iadd, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self -= alpha · other."""
+        return self._in_place(operator.isub, other if alpha == 1 else other * alpha)
+
+    def mul_(self, other: Any) -> Tensor:
+        """self *= other."""
+        return self._in_place(operator.imul, other)
+
+    def div_(self, other: Any) -> Tensor:
+        """self /= other."""
+        return self._in_place(operator.itruediv, other)
+
+    def copy_(self, other: Any) -> Tensor:
+        """self[...] = other."""
+        return self._in_place(lambda array, value: operator.setitem(array, ..., value), other)
+
+    fill_ = copy_
+
+    def zero_(self) -> Tensor:
+        """self[...] = 0."""
+        return self.copy_(0)
+
+    # A Tensor of one element as a Python number, and as a container
+    def item(self) -> Any:
+        """The one element as a Python number. Raises ValueError for another number of elements."""
+        if self.array.size != 1:
+            raise ValueError(f"item: expected a Tensor of one element, got shape {self.shape}; write x.tolist()")
+        return self.array.item()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "biu":
+            raise TypeError(f"an index must be an integer, got a Tensor of dtype {self.dtype}")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len: a 0-d Tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))

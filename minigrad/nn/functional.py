@@ -1,0 +1,218 @@
+"""Layers and losses as functions: `import minigrad.nn.functional as F`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend, ops
+from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
+from ..tensor import Tensor, wrap
+
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "tanh",
+]
+
+
+def probability(name: str, p: float) -> float:
+    """p, or ValueError if it is none."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: expected a probability from 0 to 1, got {p}")
+    return p
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """In training each element is 0 with probability p, else x / (1 - p), so that its mean stays; otherwise y = x."""
+    if probability("dropout", p) == 0 or not training:
+        return input
+    keep = backend.GENERATOR.host.random(input.shape) >= p
+    scale = (keep / max(1 - p, 1e-300)).astype(input.dtype)
+    return input * Tensor(backend.library(input.device).from_host(scale))
+
+
+def one_hot(target: Tensor, num_classes: int) -> Tensor:
+    """1 at the position of each label, else 0: (...,) -> (..., num_classes), int64."""
+    check_labels("one_hot", target, num_classes, ignore_index=None)
+    xp = backend.OWNERS[type(target.array)].xp
+    return wrap((target.array[..., None] == xp.arange(num_classes)).astype(backend.int64))
+
+
+# Losses
+def reduction_named(reduction: str) -> str:
+    """The reduction, or ValueError if there is none of that name."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction: expected 'mean', 'sum' or 'none', got {reduction!r}")
+    return reduction
+
+
+def reduce(loss: Tensor, reduction: str, count: Any = None) -> Tensor:
+    """The losses of the samples as they are, their sum, or their mean: the sum / `count`, else their number."""
+    if reduction_named(reduction) == "none":
+        return loss
+    if reduction == "sum":
+        return loss.sum()
+    return loss.mean() if count is None else loss.sum() / count
+
+
+def expect(name: str, role: str, given: Any, like: Tensor, shape: tuple[int, ...] | None = None) -> None:
+    """Raise unless `given` is a Tensor on the device of `like`, and of this shape if one is named."""
+    if not isinstance(given, Tensor):
+        raise TypeError(f"{name}: expected a Tensor as {role}, got {type(given).__name__}; write tensor(...)")
+    if given.device != like.device:
+        raise RuntimeError(
+            f"{name}: expected {role} on {like.device}, got {given.device}; write {role}.to('{like.device}')"
+        )
+    if shape is not None and given.shape != shape:
+        raise ValueError(f"{name}: expected {role} of shape {shape}, got {given.shape}")
+
+
+def check_labels(name: str, target: Tensor, num_classes: int, ignore_index: int | None) -> bool:
+    """Raise TypeError or IndexError unless 0 <= label < num_classes or label == ignore_index; True if some are ignored."""
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer labels, got dtype {target.dtype}; write target.long()")
+    labels = target.array
+    if labels.size == 0:
+        return False
+    low, high = target.label_range or (int(labels.min()), int(labels.max()))
+    if 0 <= low and high < num_classes and not low <= (-1 if ignore_index is None else ignore_index) <= high:
+        return False
+    bad = (labels < 0) | (labels >= num_classes)
+    if ignore_index is not None:
+        bad &= labels != ignore_index
+    if bad.any():
+        first = int(bad.argmax())
+        raise IndexError(
+            f"{name}: expected labels from 0 to {num_classes - 1}, got {int(labels.ravel()[first])} "
+            f"at index {first if labels.ndim < 2 else backend.unravel(first, labels.shape)}"
+        )
+    return ignore_index is not None
+
+
+def class_weights(
+    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float = 0.0
+) -> tuple[Tensor, Any, int]:
+    """What cross-entropy compares a prediction with: q, the weight of each class in each sample, of the shape of `input`.
+
+    A label y stands for q_c = w_c ((1 - ε) [c = y] + ε / C); an ignored one for q = 0. Also the divisor of the mean (the
+    sum of the w_y; None where that is the number of samples), and the axis of the classes.
+    """
+    expect(name, "target", target, input)
+    if input.dtype.kind != "f" or input.ndim == 0:
+        raise TypeError(f"{name}: expected scores (N, C) of floating point, got {input.shape} {input.dtype}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing}")
+    dim = 0 if input.ndim == 1 else 1
+    num_classes = input.shape[dim]
+    per_class = (num_classes,) + (1,) * (input.ndim - dim - 1)
+    if weight is not None:
+        expect(name, "weight", weight, input, (num_classes,))
+        weight = weight.to(dtype=input.dtype).reshape(per_class)
+    expected = input.shape[:dim] + input.shape[dim + 1 :]
+    if target.shape != expected:
+        raise ValueError(
+            f"{name}: expected labels of shape {expected} for an input of shape {input.shape}, got {target.shape}"
+        )
+    some_ignored = check_labels(name, target, num_classes, ignore_index)
+    xp = backend.OWNERS[type(input.array)].xp
+    labels = xp.expand_dims(target.array, dim)
+    q = wrap((labels == xp.arange(num_classes).reshape(per_class)).astype(input.dtype))
+    if some_ignored:
+        q = q * wrap(labels != ignore_index)
+    if weight is not None:
+        q = q * weight
+    count = None if weight is None and not some_ignored else q.sum()
+    if label_smoothing:
+        smooth = q * 0 + 1 if weight is None else weight
+        if some_ignored:
+            smooth = smooth * wrap(labels != ignore_index)
+        q = (1 - label_smoothing) * q + label_smoothing / num_classes * smooth
+    return q, count, dim
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-Σ_c q_c log softmax(input)_c, the mean over the samples.    input (N, C), (C,) or (N, C, d1, ...)
+
+    `target`: labels (N,), (), (N, d1, ...), integers from 0 to C - 1 or `ignore_index`, q_c = [c = label]; or
+    probabilities q of the shape of `input`. `weight` (C,) weighs the classes; the mean of labels divides by the sum of
+    the weights. With label_smoothing ε, q becomes (1 - ε) q + ε / C. Raises ValueError for shapes, TypeError for dtypes,
+    IndexError for a label out of range.
+    """
+    if isinstance(target, Tensor) and target.dtype.kind == "f" and target.shape == input.shape and input.ndim:
+        dim, num_classes = (0 if input.ndim == 1 else 1), input.shape[0 if input.ndim == 1 else 1]
+        expect("cross_entropy", "target", target, input)
+        q = target
+        if label_smoothing:
+            q = (1 - label_smoothing) * q + label_smoothing / num_classes
+        if weight is not None:
+            expect("cross_entropy", "weight", weight, input, (num_classes,))
+            q = q * weight.reshape((num_classes,) + (1,) * (input.ndim - dim - 1))
+        count = None
+    else:
+        q, count, dim = class_weights("cross_entropy", input, target, weight, ignore_index, label_smoothing)
+    return reduce(ops.cross_entropy(input, q, dim), reduction, count)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-w_y input[y], the mean over the samples: cross-entropy of log-probabilities.    input (N, C), (C,), (N, C, d1, ...)
+
+    `target`, `weight`, `ignore_index` and errors as in `cross_entropy`, labels only.
+    """
+    q, count, dim = class_weights("nll_loss", input, target, weight, ignore_index)
+    return reduce(ops.nll_loss(input, q, dim), reduction, count)
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+    """(input - target)², the mean over all elements.    input, target, weight of one shape
+
+    With `weight` w, w (input - target)², and the mean divides by Σ w. Raises ValueError where the shapes differ.
+    """
+    expect("mse_loss", "target", target, input, input.shape)
+    loss = ops.mse_loss(input, target)
+    if weight is None:
+        return reduce(loss, reduction)
+    expect("mse_loss", "weight", weight, input, input.shape)
+    return reduce(loss * weight, reduction, weight.sum())
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """-w (p t log σ(x) + (1 - t) log(1 - σ(x))), the mean over all elements.    input x, target t of one shape
+
+    `weight` w and `pos_weight` p broadcast against them. Raises ValueError where the shapes differ.
+    """
+    expect("binary_cross_entropy_with_logits", "target", target, input, input.shape)
+    loss = ops.binary_cross_entropy_with_logits(input, target, 1.0 if pos_weight is None else pos_weight)
+    return reduce(loss if weight is None else loss * weight, reduction)
