@@ -7,6 +7,7 @@ Read it in this order: backend (which library owns an array), tensor (an array, 
 from . import data, nn, optim
 from .backend import bool_ as bool
 from .backend import cuda, device, float32, float64, int8, int16, int32, int64, manual_seed, uint8
+from .checkpoint import load, save
 from .creation import (
     arange,
     eye,
@@ -22,6 +23,7 @@ from .creation import (
     zeros_like,
 )
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .metrics import accuracy
 from .ops import (
     abs,
     add,

@@ -128,7 +128,7 @@ def copy_to(array: Array, where: device) -> Array:
 def dtype_of(name: Any) -> DType:
     """The dtype of a name, a NumPy dtype or a Python type. Raises TypeError for one that minigrad leaves out."""
     try:
-        dtype = {float: float32, int: int64, bool: bool_}.get(name) or numpy.dtype(name)
+        dtype: Any = {float: float32, int: int64, bool: bool_}.get(name) or numpy.dtype(name)
     except TypeError:
         dtype = None
     if dtype not in DTYPES:
@@ -142,7 +142,7 @@ def host_array(data: Any, dtype: Any = None) -> numpy.ndarray:
     Raises TypeError for strings, objects and dtypes that minigrad leaves out, ValueError for ragged lists.
     """
     try:
-        array = numpy.array(data, order="C")
+        array = numpy.asarray(data).copy()
     except ValueError as error:
         raise ValueError(f"expected numbers in rows of equal length: {error}") from None
     if dtype is None and array.dtype == float64 and not hasattr(data, "dtype"):
@@ -173,8 +173,8 @@ def text(array: Array, prefix: str) -> str:
     )
 
 
-# NumPy keeps its floating-point error state in a context variable. Ops run in a copy of this context, where overflow and
-# 0/0 give inf and nan without a warning, as in torch; the user's own NumPy settings stay as they are.
+# NumPy keeps its floating-point error state in a context variable. Ops run in a copy of this context, where overflow
+# and 0/0 give inf and nan without a warning, as in torch; the user's own NumPy settings stay as they are.
 QUIET = contextvars.copy_context()
 QUIET.run(numpy.seterr, all="ignore")
 

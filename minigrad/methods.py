@@ -6,12 +6,11 @@ that `@op` fills.
 
 from __future__ import annotations
 
-import operator
+import builtins
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import backend
-from .grad_mode import clock, mode
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -72,8 +71,6 @@ class Methods:
     dtype: Any
     device: Any
     requires_grad: Any
-    _changed: Any
-    label_range: Any
     __array_ufunc__ = None  # NumPy hands `array + tensor` to the Tensor, which says what to write instead
     __hash__ = object.__hash__  # in a dict or a set a Tensor is itself; == compares elements
 
@@ -120,8 +117,8 @@ class Methods:
     matmul = mm = method("matmul")
 
     # Comparison: no gradient
-    __eq__ = eq = method("eq")  # type: ignore[assignment]
-    __ne__ = ne = method("ne")  # type: ignore[assignment]
+    __eq__ = eq = method("eq")
+    __ne__ = ne = method("ne")
     __lt__ = lt = method("lt")
     __le__ = le = method("le")
     __gt__ = gt = method("gt")
@@ -140,14 +137,14 @@ class Methods:
     logsumexp = method("logsumexp")
 
     def max(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
-        """The largest element; with `dim` the pair (values, indices) along it; with a Tensor as `dim` the maximum of both.
+        """The largest element; with `dim` the pair (values, indices) along it; with a Tensor the larger of both.
 
         The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are largest.
         """
         return self._extremum("max", dim if axis is None else axis, keepdim or keepdims)
 
     def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
-        """The smallest element; with `dim` the pair (values, indices) along it; with a Tensor as `dim` the minimum of both.
+        """The smallest element; with `dim` the pair (values, indices) along it; with a Tensor the smaller of both.
 
         The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are smallest.
         """
@@ -177,7 +174,7 @@ class Methods:
         return OPS["getitem"](self, index=index)
 
     def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in row-major order in another shape; one -1 stands for what is left: `x.reshape(-1, 784)`."""
+        """The same elements in row-major order in another shape; one -1 is what is left: `x.reshape(-1, 784)`."""
         return OPS["reshape"](self, sizes(shape))
 
     view = reshape  # copies where torch's view, which never does, would raise
@@ -195,6 +192,10 @@ class Methods:
         own = (1,) * (len(sizes(shape)) - len(self.shape)) + self.shape
         return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(own, sizes(shape))))
 
+    def t(self) -> Tensor:
+        """The transpose of a matrix, as `T`."""
+        return self.T
+
     @property
     def T(self) -> Tensor:
         """The transpose of a matrix (n, m) -> (m, n). Raises ValueError for another number of axes."""
@@ -204,10 +205,10 @@ class Methods:
 
     # Where it lives, and the type of its elements
     def to(self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Tensor:
-        """The same values on a device, in a dtype, or both: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
+        """The same values elsewhere or in another dtype: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
 
-        Gradients flow back, moved and cast the other way. Returns self where nothing changes. `non_blocking` is accepted
-        and has no effect. Raises DeviceError where the device cannot be used.
+        Gradients flow back, moved and cast the other way. Returns self where nothing changes. `non_blocking` is
+        accepted and has no effect. Raises DeviceError where the device cannot be used.
         """
         for given in target:
             if isinstance(given, Methods):
@@ -255,68 +256,6 @@ class Methods:
         """As `to(bool)`: True where an element is not 0."""
         return self.to(dtype=backend.bool_)
 
-    # In place: for updates, where nothing is recorded
-    def _in_place(self, change: Callable[[Any, Any], Any], other: Any) -> Any:
-        recorded = self.requires_grad or (isinstance(other, Methods) and other.requires_grad)
-        if mode.recording and recorded:
-            raise RuntimeError(
-                "a Tensor that requires a gradient cannot be changed in place while ops are recorded: write x = x + y, or "
-                "put the update under `with no_grad():`"
-            )
-        if isinstance(other, Methods):
-            if other.device != self.device:
-                raise RuntimeError(f"in place: expected a Tensor on {self.device}, got one on {other.device}")
-            other = other.array
-        backend.QUIET.copy().run(change, self.array, other)
-        self.touch()
-        return self
-
-    def touch(self) -> None:
-        """Note that the array was changed in place: a backward through what was computed from it before must not go on."""
-        self._changed = next(clock)
-        self.label_range = None
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return self._in_place(operator.iadd, other)
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self._in_place(operator.isub, other)
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self._in_place(operator.imul, other)
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self._in_place(operator.itruediv, other)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._in_place(lambda array, other: operator.setitem(array, plain_index(index), other), value)
-
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """self += alpha · other."""
-        return self._in_place(operator.iadd, other if alpha == 1 else other * alpha)
-
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """self -= alpha · other."""
-        return self._in_place(operator.isub, other if alpha == 1 else other * alpha)
-
-    def mul_(self, other: Any) -> Tensor:
-        """self *= other."""
-        return self._in_place(operator.imul, other)
-
-    def div_(self, other: Any) -> Tensor:
-        """self /= other."""
-        return self._in_place(operator.itruediv, other)
-
-    def copy_(self, other: Any) -> Tensor:
-        """self[...] = other."""
-        return self._in_place(lambda array, value: operator.setitem(array, ..., value), other)
-
-    fill_ = copy_
-
-    def zero_(self) -> Tensor:
-        """self[...] = 0."""
-        return self.copy_(0)
-
     # A Tensor of one element as a Python number, and as a container
     def item(self) -> Any:
         """The one element as a Python number. Raises ValueError for another number of elements."""
@@ -324,24 +263,24 @@ class Methods:
             raise ValueError(f"item: expected a Tensor of one element, got shape {self.shape}; write x.tolist()")
         return self.array.item()
 
-    def __float__(self) -> float:
-        return float(self.item())
+    def __float__(self) -> builtins.float:
+        return builtins.float(self.item())
 
-    def __int__(self) -> int:
-        return int(self.item())
+    def __int__(self) -> builtins.int:
+        return builtins.int(self.item())
 
-    def __bool__(self) -> bool:
-        return bool(self.item())
+    def __bool__(self) -> builtins.bool:
+        return builtins.bool(self.item())
 
-    def __index__(self) -> int:
+    def __index__(self) -> builtins.int:
         if self.dtype.kind not in "biu":
             raise TypeError(f"an index must be an integer, got a Tensor of dtype {self.dtype}")
-        return int(self.item())
+        return builtins.int(self.item())
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
-    def __len__(self) -> int:
+    def __len__(self) -> builtins.int:
         if not self.shape:
             raise TypeError("len: a 0-d Tensor has no length")
         return self.shape[0]

@@ -43,6 +43,7 @@ class Op:
         self.formula = inspect.cleandoc(body.__doc__ or "")
         self.floating = floating
         self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.optional = any(p.default is None for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.static = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         core = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
@@ -67,7 +68,7 @@ class Op:
 
         Raises TypeError for what is neither Tensor nor number, RuntimeError for Tensors on two devices.
         """
-        args = tuple(arg if isinstance(arg, Tensor) or arg is None else self.plain(arg) for arg in args)
+        args = tuple(arg if isinstance(arg, Tensor) else self.plain(arg) for arg in args)
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         if not tensors:
             if args and type(args[0]) in backend.OWNERS:
@@ -105,7 +106,7 @@ class Op:
 
     def plain(self, arg: Any) -> Any:
         """A number as a Python number, which takes the dtype of the Tensor it meets; an array as it is."""
-        if type(arg) in backend.OWNERS or isinstance(arg, bool):
+        if type(arg) in backend.OWNERS or isinstance(arg, bool) or (arg is None and self.optional):
             return arg
         if isinstance(arg, Integral):
             return int(arg)
@@ -126,7 +127,7 @@ class Op:
                 raise TypeError(f"{self.name}: has no gradient for `{name}`; write {name}.detach()")
 
     def rules_on_tensors(self, node: Node) -> Sequence[Rule | None]:
-        """The rules of a node, of Tensors instead of arrays: applying one records it, so it can be differentiated again."""
+        """The rules of a node, for Tensors in place of arrays: what they do is recorded, and can be differentiated."""
         return self.body(TENSORS, *node.inputs, **node.static)[1]
 
     def pull(self, rule: Rule, g: Any, x: Tensor, position: int) -> Any:
@@ -160,10 +161,10 @@ def unbroadcast(g: Any, shape: tuple[int, ...], core: int) -> Any:
 def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make an op of `body(xp, *arrays, **static) -> (output, rules)` and enter it in OPS under the body's name.
 
-    `xp` is the library that owns the arrays. Positional parameters are arrays, keyword-only ones are static. A rule maps
-    dL/doutput to dL/dargument, of the shape it has after broadcasting; it returns a fresh array, its argument, or a view
-    of it. None as a rule: that argument has no gradient. No rules at all, `()`: the output has none. With `floating`,
-    integers come in as float32.
+    `xp` is the library that owns the arrays. Positional parameters are arrays, keyword-only ones are static. A rule
+    maps dL/doutput to dL/dargument, of the shape it has after broadcasting; it returns a fresh array, its argument, or
+    a view of it. None as a rule: that argument has no gradient. No rules at all, `()`: the output has none. With
+    `floating`, integers come in as float32.
 
         @op("()->()")
         def square(xp, x):
@@ -195,7 +196,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                     arrays.append(array)
                 else:
                     if type(arg) is not float and type(arg) is not int:
-                        agreed = agreed and arg is None
+                        agreed = False
                     arrays.append(arg)
             if not agreed or owner is None or dtype.kind != "f":
                 args = self.agree(args)

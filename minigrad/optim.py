@@ -83,7 +83,7 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state from `state_dict()`. Raises ValueError, with nothing changed, where the groups do not match."""
+        """Take over a state from `state_dict()`. Raises ValueError, with nothing changed, where it does not match."""
         groups = state_dict["param_groups"]
         if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
             raise ValueError("load_state_dict: the groups of parameters do not match those of this optimizer")
@@ -147,7 +147,8 @@ class SGD(Optimizer):
                 v *= group["momentum"]
                 v += (1 - group["dampening"]) * g
             else:
-                v = state["momentum_buffer"] = g.copy()
+                v = state["momentum_buffer"] = xp.zeros_like(w)
+                v += g
             g = g + group["momentum"] * v if group["nesterov"] else v
         w -= group["lr"] * g
 
@@ -157,7 +158,8 @@ class Adam(Optimizer):
 
     m ← β₁ m + (1 - β₁) g    v ← β₂ v + (1 - β₂) g²    m̂ = m / (1 - β₁ᵗ)    v̂ = v / (1 - β₂ᵗ) after t steps
 
-    `weight_decay` is added to the gradient; `amsgrad` uses the largest v so far (Kingma and Ba 2015; Reddi et al. 2018).
+    `weight_decay` · w is added to the gradient; `amsgrad` uses the largest v so far (Kingma and Ba 2015; Reddi et al.
+    2018).
     """
 
     decoupled = False

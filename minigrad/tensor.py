@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import backend
 from .grad_mode import clock, set_grad_enabled
-from .methods import Methods
+from .inplace import InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class Node:
         self.inputs, self.rules = (), None
 
 
-class Tensor(Methods):
+class Tensor(InPlace):
     """An array on its device, and, where it was computed from Tensors that require a gradient, how it was made.
 
     `array`          the NumPy or CuPy array
@@ -69,7 +69,7 @@ class Tensor(Methods):
         return self.array.shape
 
     @property
-    def dtype(self) -> backend.DType:  # type: ignore[override]
+    def dtype(self) -> backend.DType:
         """The type of the elements."""
         return self.array.dtype
 
@@ -226,8 +226,8 @@ def seed(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Any:
     """dL/doutput, where the walk begins: the gradient given, or 1."""
     if not output._requires_grad:
         raise RuntimeError(
-            "backward: this Tensor was not computed from one with requires_grad=True, or was computed under no_grad, so "
-            "there is no graph to walk; make a leaf with tensor(data, requires_grad=True)"
+            "backward: this Tensor was not computed from one with requires_grad=True, or was computed under no_grad, "
+            "so there is no graph to walk; make a leaf with tensor(data, requires_grad=True)"
         )
     if gradient is None:
         if output.array.size != 1:
@@ -282,8 +282,8 @@ def walk(
             node = tensor.grad_fn
             if node.rules is None:
                 raise RuntimeError(
-                    "backward: this part of the graph was freed by an earlier backward; to walk it twice, call the first "
-                    "one with retain_graph=True"
+                    "backward: this part of the graph was freed by an earlier backward; to walk it twice, call the "
+                    "first one with retain_graph=True"
                 )
             if tensor._retains_grad or id(tensor) in wanted_ids:
                 kept.append((tensor, g if create_graph else own(g)))
@@ -306,12 +306,12 @@ def own(array: Any) -> Any:
 
 
 def check_unchanged(tensor: Tensor, node: Node) -> None:
-    """Raise RuntimeError if what went into a node, or came out of it, was changed in place since: its rules are stale."""
+    """Raise RuntimeError if what went into a node, or came out, was changed in place since: its rules are stale."""
     for other in (tensor, *node.inputs):
         if isinstance(other, Tensor) and other._changed > node.time:
             raise RuntimeError(
-                f"backward: a Tensor of shape {other.shape} was changed in place after {node.op.name} had used it, so its "
-                "gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
+                f"backward: a Tensor of shape {other.shape} was changed in place after {node.op.name} had used it, so "
+                "the gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
             )
 
 
@@ -337,7 +337,8 @@ def grad(
     for position, tensor in enumerate(inputs):
         if id(tensor) not in found and not allow_unused:
             raise RuntimeError(
-                f"grad: no output depends on input {position} of shape {tensor.shape}; pass allow_unused=True to get None"
+                f"grad: no output depends on input {position} of shape {tensor.shape}; "
+                "pass allow_unused=True to get None"
             )
     results = [found.get(id(tensor)) for tensor in inputs]
     return tuple(g if g is None or create_graph else wrap(g) for g in results)

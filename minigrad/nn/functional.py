@@ -79,14 +79,14 @@ def expect(name: str, role: str, given: Any, like: Tensor, shape: tuple[int, ...
 
 
 def check_labels(name: str, target: Tensor, num_classes: int, ignore_index: int | None) -> bool:
-    """Raise TypeError or IndexError unless 0 <= label < num_classes or label == ignore_index; True if some are ignored."""
+    """Raise unless each label is from 0 to num_classes - 1, or ignore_index; True if some may be ignore_index."""
     if target.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integer labels, got dtype {target.dtype}; write target.long()")
     labels = target.array
     if labels.size == 0:
         return False
     low, high = target.label_range or (int(labels.min()), int(labels.max()))
-    if 0 <= low and high < num_classes and not low <= (-1 if ignore_index is None else ignore_index) <= high:
+    if low >= 0 and high < num_classes and not low <= (-1 if ignore_index is None else ignore_index) <= high:
         return False
     bad = (labels < 0) | (labels >= num_classes)
     if ignore_index is not None:
@@ -103,10 +103,10 @@ def check_labels(name: str, target: Tensor, num_classes: int, ignore_index: int 
 def class_weights(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Any, int]:
-    """What cross-entropy compares a prediction with: q, the weight of each class in each sample, of the shape of `input`.
+    """What cross-entropy compares a prediction with: q, the weight of each class in each sample, shaped as `input`.
 
-    A label y stands for q_c = w_c ((1 - ε) [c = y] + ε / C); an ignored one for q = 0. Also the divisor of the mean (the
-    sum of the w_y; None where that is the number of samples), and the axis of the classes.
+    A label y stands for q_c = w_y (1 - ε) [c = y] + w_c ε / C, an ignored one for q = 0. Also the divisor of the mean
+    (the sum of the w_y; None where that is the number of samples), and the axis of the classes.
     """
     expect(name, "target", target, input)
     if input.dtype.kind != "f" or input.ndim == 0:
@@ -154,8 +154,8 @@ def cross_entropy(
 
     `target`: labels (N,), (), (N, d1, ...), integers from 0 to C - 1 or `ignore_index`, q_c = [c = label]; or
     probabilities q of the shape of `input`. `weight` (C,) weighs the classes; the mean of labels divides by the sum of
-    the weights. With label_smoothing ε, q becomes (1 - ε) q + ε / C. Raises ValueError for shapes, TypeError for dtypes,
-    IndexError for a label out of range.
+    the weights. With label_smoothing ε, q becomes (1 - ε) q + ε / C. Raises ValueError for shapes, TypeError for
+    dtypes, IndexError for a label out of range.
     """
     if isinstance(target, Tensor) and target.dtype.kind == "f" and target.shape == input.shape and input.ndim:
         dim, num_classes = (0 if input.ndim == 1 else 1), input.shape[0 if input.ndim == 1 else 1]
@@ -180,9 +180,9 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """-w_y input[y], the mean over the samples: cross-entropy of log-probabilities.    input (N, C), (C,), (N, C, d1, ...)
+    """-w_y input[y], the mean over the samples: cross-entropy of log-probabilities.
 
-    `target`, `weight`, `ignore_index` and errors as in `cross_entropy`, labels only.
+    `input` (N, C), (C,) or (N, C, d1, ...); the rest and the errors are as in `cross_entropy`, labels only.
     """
     q, count, dim = class_weights("nll_loss", input, target, weight, ignore_index)
     return reduce(ops.nll_loss(input, q, dim), reduction, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .. import ops
@@ -15,9 +15,9 @@ from .module import Module, ModuleList, Parameter
 
 
 class Linear(Module):
-    """Y = X Wᵀ + b    X (..., in_features)    W (out_features, in_features)    b (out_features,)    Y (..., out_features)
+    """Y = X Wᵀ + b    X (..., in_features)    W (out_features, in_features)    b (out_features,)
 
-    W and b start as U(-1/√in, 1/√in), torch's default.
+    Y is (..., out_features). W and b start as U(-1/√in, 1/√in), torch's default.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Linear(Module):
 
 
 class Sequential(ModuleList):
-    """y = layerₙ(... layer₂(layer₁(x))): `Sequential(Linear(784, 128), ReLU(), Linear(128, 10))`, or a dict of layers."""
+    """y = layerₙ(... layer₂(layer₁(x))): `Sequential(Linear(784, 128), ReLU(), Linear(128, 10))`, or a dict of them."""
 
     def __init__(self, *layers: Module | Mapping[str, Module]) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ class Sequential(ModuleList):
             for name, layer in layers[0].items():
                 setattr(self, name, layer)
         else:
-            for layer in layers:
-                self.append(layer)
+            for part in layers:
+                self.append(part)  # type: ignore[arg-type]
 
     def forward(self, input: Any) -> Any:
         for layer in self:

@@ -189,6 +189,9 @@ def zero_grad(parameters: Iterable[Tensor], set_to_none: bool = True) -> None:
             parameter.grad.detach().zero_()
 
 
+Modules = TypeVar("Modules", bound="ModuleList")
+
+
 class ModuleList(Module):
     """A list of Modules that the Module around it finds: `self.layers = ModuleList([...])`."""
 
@@ -196,7 +199,7 @@ class ModuleList(Module):
         for module in modules:
             self.append(module)
 
-    def append(self: Self, module: Module) -> Self:
+    def append(self: Modules, module: Module) -> Modules:
         """Add a Module at the end; returns self. Raises TypeError for anything else."""
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}: expected a Module, got {type(module).__name__}")
@@ -209,7 +212,7 @@ class ModuleList(Module):
     def __iter__(self) -> Iterator[Module]:
         return self.children()
 
-    def __getitem__(self: Self, index: int | slice) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         if not isinstance(index, slice):
             return list(self)[index]
         part = type(self)()

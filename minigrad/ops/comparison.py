@@ -55,13 +55,13 @@ def isfinite(xp, x):
 
 @op("(...)->(...)")
 def argmax(xp, x, *, dim=None, keepdim=False):
-    """Where along `dim` the first of the largest elements stands, int64; without `dim` its position in the flat array."""
+    """Where along `dim` the first of the largest elements stands, int64; without `dim` where in the flat array."""
     return xp.argmax(x, axis=dim, keepdims=keepdim), ()
 
 
 @op("(...)->(...)")
 def argmin(xp, x, *, dim=None, keepdim=False):
-    """Where along `dim` the first of the smallest elements stands, int64; without `dim` its position in the flat array."""
+    """Where along `dim` the first of the smallest elements stands, int64; without `dim` where in the flat array."""
     return xp.argmin(x, axis=dim, keepdims=keepdim), ()
 
 

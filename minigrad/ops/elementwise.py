@@ -82,7 +82,7 @@ def where(xp, condition, x, w):
 
     dL/dx = g where it holds, else 0    dL/dw = g where it does not, else 0
     """
-    if getattr(condition, "dtype", bool) != bool:
+    if hasattr(condition, "dtype") and condition.dtype.kind != "b":
         raise TypeError("expected a condition of dtype bool; write x != 0")
     return xp.where(condition, x, w), (
         None,

@@ -1,4 +1,4 @@
-"""Many elements become one: along the axes `dim` (a number, a tuple, or None for all), kept with size 1 by `keepdim`."""
+"""Many elements become one, along the axes `dim`: a number, a tuple, or None for all; `keepdim` keeps them as 1."""
 
 from __future__ import annotations
 
@@ -77,5 +77,5 @@ def logsumexp(xp, x, *, dim, keepdim=False):
     m = xp.amax(x, axis=dim, keepdims=True)
     m = xp.where(xp.isfinite(m), m, 0.0)  # -inf - (-inf) would be nan
     y = m + xp.log(xp.sum(xp.exp(x - m), axis=dim, keepdims=True))
-    rule = lambda g: xp.reshape(g, y.shape) * xp.exp(x - y)  # noqa: E731
+    rule = lambda g: xp.reshape(g, y.shape) * xp.exp(x - y)
     return (y if keepdim else xp.squeeze(y, axis=dim)), (rule,)

@@ -1,0 +1,82 @@
+"""Changes of a Tensor in place, for updates where nothing is recorded: `w -= lr * w.grad` under `no_grad`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import backend
+from .grad_mode import clock, mode
+from .methods import Methods, plain_index
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+class InPlace(Methods):
+    """The operators and methods that change the array of a Tensor instead of making a new one."""
+
+    label_range: Any
+    _changed: Any
+
+    def _in_place(self, change: Callable[[Any, Any], Any], other: Any) -> Any:
+        recorded = self.requires_grad or (isinstance(other, Methods) and other.requires_grad)
+        if mode.recording and recorded:
+            raise RuntimeError(
+                "a Tensor that requires a gradient cannot be changed in place while ops are recorded: write x = x + y, "
+                "or put the update under `with no_grad():`"
+            )
+        if isinstance(other, Methods):
+            if other.device != self.device:
+                raise RuntimeError(f"in place: expected a Tensor on {self.device}, got one on {other.device}")
+            other = other.array
+        backend.QUIET.copy().run(change, self.array, other)
+        self.touch()
+        return self
+
+    def touch(self) -> None:
+        """Note that the array was changed in place: a backward through what it went into before must not go on."""
+        self._changed = next(clock)
+        self.label_range = None
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._in_place(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._in_place(operator.isub, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._in_place(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._in_place(operator.itruediv, other)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._in_place(lambda array, other: operator.setitem(array, plain_index(index), other), value)
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self += alpha · other."""
+        return self._in_place(operator.iadd, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self -= alpha · other."""
+        return self._in_place(operator.isub, other if alpha == 1 else other * alpha)
+
+    def mul_(self, other: Any) -> Tensor:
+        """self *= other."""
+        return self._in_place(operator.imul, other)
+
+    def div_(self, other: Any) -> Tensor:
+        """self /= other."""
+        return self._in_place(operator.itruediv, other)
+
+    def copy_(self, other: Any) -> Tensor:
+        """self[...] = other."""
+        return self._in_place(lambda array, value: operator.setitem(array, ..., value), other)
+
+    fill_ = copy_
+
+    def zero_(self) -> Tensor:
+        """self[...] = 0."""
+        return self.copy_(0)

@@ -1,0 +1,97 @@
+"""Weights in files: the round trip, torch's reading of them, and files that are no weights."""
+
+import os
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import checkpoint, nn
+from minigrad.checkpoint import CheckpointError
+
+
+def model():
+    return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+
+
+def test_a_round_trip_keeps_every_bit(tmp_path):
+    ours, path = model(), tmp_path / "weights.safetensors"
+    mg.save(ours.state_dict(), path)
+    other = model()
+    other.load_state_dict(mg.load(path))
+    for (name, one), (_, two) in zip(ours.state_dict().items(), other.state_dict().items()):
+        assert np.array_equal(one.numpy(), two.numpy()), name
+    assert os.listdir(tmp_path) == ["weights.safetensors"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_every_dtype_and_shape(tmp_path, dtype, shape):
+    value = mg.ones(shape, dtype=dtype)
+    mg.save({"x": value}, tmp_path / "x")
+    again = mg.load(tmp_path / "x")["x"]
+    assert (again.shape, again.dtype, again.tolist()) == (value.shape, value.dtype, value.tolist())
+
+
+def test_a_transposed_tensor_is_saved_as_it_looks(tmp_path):
+    x = mg.arange(6).reshape(2, 3).T
+    mg.save({"x": x}, tmp_path / "x")
+    assert mg.load(tmp_path / "x")["x"].tolist() == x.tolist()
+
+
+def test_torch_reads_ours_and_we_read_torchs(tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is the other side of this test")
+    from safetensors.torch import load_file, save_file
+
+    ours = model()
+    theirs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
+    mg.save(ours.state_dict(), tmp_path / "ours")
+    theirs.load_state_dict(load_file(tmp_path / "ours"))
+    expected = theirs(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(ours(mg.tensor(x)).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    save_file(theirs.state_dict(), tmp_path / "theirs")
+    again = model()
+    again.load_state_dict(mg.load(tmp_path / "theirs"))
+    np.testing.assert_allclose(again(mg.tensor(x)).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "truncated", "header"])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    path = tmp_path / "weights.safetensors"
+    mg.save(model().state_dict(), path)
+    whole = path.read_bytes()
+    path.write_bytes(
+        {"empty": b"", "text": b"weights" * 100, "truncated": whole[:-7], "header": b"\xff" * 8 + whole[8:]}[damage]
+    )
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        mg.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        mg.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("call", ["mkstemp", "fsync", "replace"])
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch, call):
+    path = tmp_path / "weights"
+    mg.save({"x": mg.ones(2)}, path)
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    where = checkpoint.tempfile if call == "mkstemp" else checkpoint.os
+    monkeypatch.setattr(where, call, full)
+    with pytest.raises(OSError, match="No space"):
+        mg.save({"x": mg.zeros(2)}, path)
+    monkeypatch.undo()
+    assert mg.load(path)["x"].tolist() == [1.0, 1.0]
+    assert os.listdir(tmp_path) == ["weights"]
+
+
+def test_only_tensors_by_name_are_saved(tmp_path):
+    for state in ({"x": 1}, {1: mg.ones(1)}, {"x": np.ones(1)}):
+        with pytest.raises(TypeError, match="expected Tensors by name"):
+            mg.save(state, tmp_path / "x")
+    assert not os.listdir(tmp_path)
