@@ -19,4 +19,4 @@ def accuracy(scores: Tensor, labels: Tensor) -> Tensor:
         raise ValueError(f"accuracy: expected scores (N, C) and labels (N,), got {scores.shape} and {labels.shape}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"accuracy: expected integer labels, got dtype {labels.dtype}; write labels.long()")
-    return (scores.detach().argmax(dim=1) == labels).float().mean()
+    return (scores.argmax(dim=1) == labels).float().mean()
