@@ -117,6 +117,11 @@ def register(name: str, load: Callable[[], Library]) -> None:
 library("cpu")
 
 
+def as_array(value: Any) -> Any:
+    """The value; but an array again where NumPy made a scalar of a 0-d array."""
+    return numpy.asarray(value) if isinstance(value, numpy.generic) else value
+
+
 def copy_to(array: Array, where: device) -> Array:
     """The array on another device, through the host. A Tensor, as in a recorded gradient, moves itself."""
     owner = OWNERS.get(type(array))
@@ -198,10 +203,14 @@ def manual_seed(seed: int) -> None:
 
 
 def generator(*seeds: int) -> numpy.random.Generator:
-    """A generator of its own, on the host; other numbers give an independent stream (numpy.random.SeedSequence)."""
+    """A generator of its own, on the host: a seed, and its parts by number, give independent streams.
+
+    Raises ValueError for a negative number.
+    """
     if any(int(seed) < 0 for seed in seeds):
         raise ValueError(f"seed: expected an integer of 0 or more, got {', '.join(map(str, seeds))}")
-    return numpy.random.default_rng([int(seed) for seed in seeds])
+    first, *parts = (int(seed) for seed in seeds)
+    return numpy.random.default_rng(numpy.random.SeedSequence(first, spawn_key=parts))
 
 
 def _cuda_is_available() -> bool:

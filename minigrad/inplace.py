@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 class InPlace(Methods):
     """The operators and methods that change the array of a Tensor instead of making a new one."""
 
-    label_range: Any
     _changed: Any
 
     def _in_place(self, change: Callable[[Any, Any], Any], other: Any) -> Any:

@@ -71,6 +71,7 @@ class Methods:
     dtype: Any
     device: Any
     requires_grad: Any
+    label_range: Any
     __array_ufunc__ = None  # NumPy hands `array + tensor` to the Tensor, which says what to write instead
     __hash__ = object.__hash__  # in a dict or a set a Tensor is itself; == compares elements
 
@@ -222,6 +223,8 @@ class Methods:
             result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
         if device is not None and backend.device(device) != self.device:
             result = OPS["move"](result, device=backend.device(device), source=self.device)
+        if self.label_range is not None and self.dtype.kind in "iu" and result.dtype == self.dtype:
+            result.label_range = self.label_range
         return result
 
     def cpu(self) -> Tensor:

@@ -130,11 +130,9 @@ class Op:
         """The rules of a node, for Tensors in place of arrays: what they do is recorded, and can be differentiated."""
         return self.body(TENSORS, *node.inputs, **node.static)[1]
 
-    def pull(self, rule: Rule, g: Any, x: Tensor, position: int) -> Any:
-        """dL/dx from g = dL/dy: the rule applied, broadcasting undone, shape and dtype asserted."""
-        dx = rule(g)
-        if isinstance(x.array, backend.numpy.ndarray) and isinstance(dx, backend.numpy.generic):
-            dx = backend.numpy.asarray(dx)  # NumPy makes scalars of 0-d arrays
+    def pull(self, dx: Any, x: Tensor, position: int) -> Any:
+        """dL/dx from what a rule gave: broadcasting undone, shape and dtype asserted. Raises RuntimeError for others."""
+        dx = backend.as_array(dx)
         core = None if self.variadic else self.core[position]
         if dx.shape != x.shape and core is not None:
             dx = unbroadcast(dx, x.shape, core)
@@ -209,7 +207,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
             except (ValueError, IndexError, TypeError) as error:
                 raise self.explain(error, arrays) from error
             if type(output) is not owner:
-                output = xp.asarray(output)  # NumPy makes scalars of 0-d arrays
+                output = backend.as_array(output)
             if not (recorded and rules and mode.recording):
                 return wrap(output)
             if None in rules:

@@ -267,36 +267,42 @@ def walk(
         node = tensor.grad_fn
         box, key = (leaves, id(tensor)) if node is None else (pending, node.time)
         if key in box:
-            box[key][1] = box[key][1] + g  # never in place: the first arrival may be another Tensor's gradient too
+            # Never in place: the first arrival may be another Tensor's gradient too.
+            box[key][1] = backend.as_array(box[key][1] + g)
             box[key][2] = True
         else:
             box[key] = [tensor, g, fresh]
             if node is not None:
                 heappush(youngest, -node.time)
 
-    for output, gradient in zip(outputs, gradients):
-        send(output, seed(output, gradient, create_graph), False)
-    with set_grad_enabled(create_graph):
+    def visit_all() -> None:
         while youngest:
             tensor, g, _ = pending.pop(-heappop(youngest))
             node = tensor.grad_fn
-            if node.rules is None:
+            if tensor._retains_grad or id(tensor) in wanted_ids:
+                kept.append((tensor, g if create_graph else own(g)))
+            rules = node.op.rules_on_tensors(node) if create_graph and node.rules else node.rules
+            if rules is None:
                 raise RuntimeError(
                     "backward: this part of the graph was freed by an earlier backward; to walk it twice, call the "
                     "first one with retain_graph=True"
                 )
-            if tensor._retains_grad or id(tensor) in wanted_ids:
-                kept.append((tensor, g if create_graph else own(g)))
-            check_unchanged(tensor, node)
-            rules = node.op.rules_on_tensors(node) if create_graph else node.rules
+            refuse_changed(tensor, node)
             for position, (x, rule) in enumerate(zip(node.inputs, rules)):
-                if isinstance(x, Tensor) and x._requires_grad:
-                    dx = node.op.pull(rule, g, x, position)
-                    send(x, dx, dx is not g and (create_graph or dx.base is None))
+                if isinstance(x, Tensor):
+                    refuse_changed(x, node)
+                    if x._requires_grad:
+                        dx = node.op.pull(rule(g), x, position)
+                        send(x, dx, dx is not g and (create_graph or dx.base is None))
             if not retain_graph:
                 node.free()
+
+    for output, gradient in zip(outputs, gradients):
+        send(output, seed(output, gradient, create_graph), False)
+    with set_grad_enabled(create_graph):
+        backend.QUIET.copy().run(visit_all)
     for leaf, g, fresh in leaves.values():
-        kept.append((leaf, g if create_graph else g if fresh and g.flags.c_contiguous else own(g)))
+        kept.append((leaf, g if create_graph or (fresh and g.flags.c_contiguous) else own(g)))
     return kept
 
 
@@ -305,14 +311,13 @@ def own(array: Any) -> Any:
     return array.copy(order="C")
 
 
-def check_unchanged(tensor: Tensor, node: Node) -> None:
-    """Raise RuntimeError if what went into a node, or came out, was changed in place since: its rules are stale."""
-    for other in (tensor, *node.inputs):
-        if isinstance(other, Tensor) and other._changed > node.time:
-            raise RuntimeError(
-                f"backward: a Tensor of shape {other.shape} was changed in place after {node.op.name} had used it, so "
-                "the gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
-            )
+def refuse_changed(tensor: Tensor, node: Node) -> None:
+    """Raise RuntimeError if a Tensor that went into a node, or came out, was changed in place since: rules are stale."""
+    if tensor._changed > node.time:
+        raise RuntimeError(
+            f"backward: a Tensor of shape {tensor.shape} was changed in place after {node.op.name} had used it, so the "
+            "gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
+        )
 
 
 def grad(

@@ -116,9 +116,11 @@ class TwoEngines(RuleBasedStateMachine):
                 zero = np.zeros((SIZE, SIZE))
                 np.testing.assert_allclose(zero if g is None else g.numpy(), zero if e is None else e, **TOLERANCE)
 
+        self.reset()  # torch.autograd.grad also fills .grad of Tensors that retain theirs; ours touches none
+
     @rule()
     def reset(self):
-        for pair in self.leaves:
+        for pair in self.leaves + self.retained:
             pair.ours.grad = pair.theirs.grad = None
 
     @rule(x=consumes(tensors))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..op import op
 
 
@@ -38,8 +40,9 @@ def linear(xp, x, w, b=None):
         bias = "" if b is None else f" and b ({n_out},), got b {b.shape}"
         raise ValueError(f"expected X (..., {n_in}) for W ({n_out}, {n_in}){bias}")
     y = x @ xp.swapaxes(w, 0, 1)
+    rows = math.prod(x.shape[:-1])
     return y if b is None else y + b, (
         lambda g: g @ w,
-        lambda g: xp.swapaxes(xp.reshape(g, (-1, n_out)), 0, 1) @ xp.reshape(x, (-1, n_in)),
-        lambda g: xp.sum(xp.reshape(g, (-1, n_out)), axis=0),
+        lambda g: xp.swapaxes(xp.reshape(g, (rows, n_out)), 0, 1) @ xp.reshape(x, (rows, n_in)),
+        lambda g: xp.sum(xp.reshape(g, (rows, n_out)), axis=0),
     )
