@@ -18,6 +18,7 @@ class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with an option, and exits with 2."""
 
     def error(self, message: str) -> NoReturn:
+        """Say it and exit."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 

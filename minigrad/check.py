@@ -62,37 +62,45 @@ def chance(rng: Any, shape: tuple[int, ...], position: int) -> Host:
 
 # Formulas
 def sigmoid(x: Host) -> Host:
+    """1 / (1 + e⁻ˣ)"""
     return 1 / (1 + np.exp(-x))
 
 
 def softmax(x: Host, dim: int) -> Host:
+    """eˣ / Σ eˣ"""
     return np.exp(x) / np.exp(x).sum(axis=dim, keepdims=True)
 
 
 def logsumexp(x: Host, dim: int, keepdim: bool) -> Host:
+    """log Σ eˣ"""
     return np.log(np.exp(x).sum(axis=dim, keepdims=keepdim))
 
 
 def flatten(x: Host, start_dim: int, end_dim: int) -> Host:
+    """The axes start_dim to end_dim made one."""
     end = end_dim % x.ndim + 1
     return x.reshape(*x.shape[:start_dim], -1, *x.shape[end:])
 
 
 def scatter(x: Host, shape: tuple[int, ...], index: Any) -> Host:
+    """0, and x added at index."""
     y = np.zeros(shape, x.dtype)
     np.add.at(y, index, x)
     return y
 
 
 def linear(x: Host, w: Host, b: Host | float = 0) -> Host:
+    """X Wᵀ + b"""
     return np.einsum("...i,oi->...o", x, w) + b
 
 
 def binary_cross_entropy(x: Host, t: Host, p: Host | float = 1) -> Host:
+    """-(p t log σ(x) + (1 - t) log σ(-x))"""
     return -(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x)))
 
 
 def reduce(function: Callable[..., Host]) -> Callable[..., Host]:
+    """A reduction of NumPy, called as ours are."""
     return lambda x, dim, keepdim: function(x, axis=dim, keepdims=keepdim)
 
 
@@ -107,18 +115,22 @@ class Case(NamedTuple):
 
 
 def along(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Static arguments: the first axis, the last."""
     return [{"dim": 0}, {"dim": -1}]
 
 
 def axes(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Static arguments: all axes, one, two; kept or not."""
     return [{"dim": dim, "keepdim": keep} for dim in (None, 0, (0, -1)) for keep in (False, True)]
 
 
 def axis(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Static arguments: one axis; kept or not."""
     return [{"dim": 1, "keepdim": False}, {"dim": -1, "keepdim": True}]
 
 
 def indices(shape: tuple[int, ...]) -> list[Any]:
+    """An axis taken away, elements picked twice, an axis reversed."""
     return [(slice(None), -1), np.array([0, 0, -1]), (0, slice(None, None, -1))]
 
 
@@ -215,19 +227,19 @@ CONVENTIONS: dict[str, tuple[list[list[float]], dict[str, Any], list[list[float]
 }
 
 
-def shapes(signature: str, rng: Any) -> list[tuple[int, ...]]:
-    """Random shapes that fit a signature: "(n,k),(k,m)->(n,m)" may give (2, 4, 3) and (1, 3, 2)."""
+def shapes(signature: str, rng: Any, axes: int) -> list[tuple[int, ...]]:
+    """Random shapes that fit a signature: "(n,k),(k,m)->(n,m)" with one axis more may give (2, 4, 3) and (1, 3, 2)."""
+    parts = re.findall(r"\(([^)]*)\)", signature.split("->")[0])
     rest = [int(n) for n in rng.integers(2, 4, 3)]  # what "..." stands for
-    loop = [int(n) for n in rng.integers(1, 4, rng.integers(0, 3))]  # the axes that broadcast, where there is no "..."
-    loop = [] if "..." in signature else loop
+    loop = [] if "..." in signature else [int(n) for n in rng.integers(2, 4, axes)]  # axes that broadcast
     lengths: dict[str, int] = {}
     result = []
-    for part in re.findall(r"\(([^)]*)\)", signature.split("->")[0]):
-        names = [name for name in part.split(",") if name]
-        # A loop axis may be missing in one array, or of size 1.
-        shape = [n if rng.random() < 0.7 else 1 for n in loop[int(rng.integers(0, len(loop) + 1)) :]]
-        for name in names:
-            shape += rest if name == "..." else [lengths.setdefault(name, int(rng.integers(1, 5)))]
+    for part in parts:
+        shape = loop
+        if len(parts) > 1:  # a loop axis may be missing in one array, or of size 1
+            shape = [n if rng.random() < 0.7 else 1 for n in loop[int(rng.integers(0, axes + 1)) :]]
+        for name in filter(None, part.split(",")):
+            shape = shape + (rest if name == "..." else [lengths.setdefault(name, int(rng.integers(1, 5)))])
         result.append(tuple(shape))
     return result
 
@@ -299,8 +311,8 @@ def single(array: Host) -> Host:
 def examples(name: str, rng: Any) -> Iterator[Example]:
     """Drawn calls of an op, and one at its kinks and ties."""
     case, op = CASES[name], op_named(name)
-    for _ in range(EXAMPLES):
-        drawn = shapes(op.signature, rng) * (3 if op.variadic else 1)
+    for i in range(EXAMPLES):
+        drawn = shapes(op.signature, rng, 2 - i % 3) * (3 if op.variadic else 1)
         arrays = [single(case.draw(rng, shape, i)) for i, shape in enumerate(drawn)]
         long = [array if array.dtype == bool else array.astype(LONG) for array in arrays]
         for static in case.static(drawn[0]):

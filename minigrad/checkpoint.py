@@ -42,7 +42,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    """Write Tensors by name, as `model.state_dict()` gives them. Raises TypeError for other values, OSError for the disk.
+    """Write Tensors by name, as `model.state_dict()` gives them. Raises TypeError for other values, OSError for disks.
 
     The old file stays until the new one is whole.
     """

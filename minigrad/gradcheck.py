@@ -196,12 +196,11 @@ class Subject:
 
     def __init__(self, function: Callable[..., Any], inputs: Sequence[Any], module: Module | None) -> None:
         self.function = function
-        self.args = list(inputs)
+        self.args = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
         floating = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.dtype.kind == "f"]
         checked = [i for i in floating if inputs[i].requires_grad] or floating
         for i in floating:
-            if i not in checked:
-                self.args[i] = inputs[i].detach().double()
+            self.args[i] = self.args[i].double()
         self.slots = [Slot(f"input {i}", i, doubled(inputs[i]), inputs[i].device) for i in checked]
         if module is not None:
             for name, parameter in module.named_parameters():
@@ -243,12 +242,12 @@ class Subject:
         return [self.pull(leaves, outputs, pieces(row, shapes)) for row in cotangents]
 
     def pull(self, leaves: list[Tensor], outputs: list[Tensor], cotangents: list[Host]) -> list[Host]:
-        reached = [i for i, y in enumerate(outputs) if y.requires_grad]
+        """dL/dx of each leaf; zeros where nothing flows."""
+        reached = [(y, g) for y, g in zip(outputs, cotangents) if y.requires_grad]
         if not reached:
             return [np.zeros(leaf.shape) for leaf in leaves]
-        gs = [Slot("", None, g, outputs[i].device) for i, g in enumerate(cotangents)]
-        gradients = [Tensor(gs[i].tensor(gs[i].x).to(outputs[i].dtype).array) for i in reached]
-        found = grad([outputs[i] for i in reached], leaves, gradients, retain_graph=True, allow_unused=True)
+        gs = [Tensor(backend.library(y.device).from_host(g.astype(y.dtype))) for y, g in reached]
+        found = grad([y for y, _ in reached], leaves, gs, retain_graph=True, allow_unused=True)
         return [np.zeros(leaf.shape) if g is None else host(g).copy() for leaf, g in zip(leaves, found)]
 
 
@@ -263,13 +262,15 @@ class Gradient(Subject):
         n = len(self.first.slots)
         leaves, outputs = self.first(xs[:n])
         cotangents = [slot.tensor(x) for slot, x in zip(self.slots[n:], xs[n:])]
-        pairs = [(y, g) for y, g in zip(outputs, cotangents) if y.requires_grad]
         with enable_grad():
-            found = grad([y for y, _ in pairs], leaves, [g for _, g in pairs], create_graph=True, allow_unused=True)
+            reached = [(y, g.to(dtype=y.dtype)) for y, g in zip(outputs, cotangents) if y.requires_grad]
+            gs = [g for _, g in reached]
+            found = grad([y for y, _ in reached], leaves, gs, create_graph=True, allow_unused=True)
         return [*leaves, *cotangents], [g for g in found if g is not None]
 
 
 def doubled(tensor: Tensor) -> Host:
+    """The elements on the CPU, a copy in float64."""
     return host(tensor).astype(np.float64)
 
 
@@ -487,6 +488,7 @@ class Check:
         return np.fmax(np.fmax(near, np.fmin(left, right)), EPS * np.sqrt(self.readers**2 @ self.y**2))
 
     def fourth_differences(self, points: range, step: float) -> Host:
+        """Their root mean square, divided by √70, at these multiples of a step."""
         fourth = np.diff(self.along(self.everywhere(), [step * i for i in points]), 4, axis=-1)
         return np.sqrt((fourth**2).mean(axis=-1) / 70)
 
@@ -593,6 +595,7 @@ class Check:
 
 
 def columns(slopes: Slopes) -> list[Host]:
+    """The arrays of a Slopes, in order."""
     return list(vars(slopes).values())
 
 

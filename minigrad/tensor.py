@@ -277,9 +277,10 @@ def walk(
 
     def visit_all() -> None:
         while youngest:
-            tensor, g, _ = pending.pop(-heappop(youngest))
+            time = -heappop(youngest)
+            tensor, g, _ = pending.pop(time)
             node = tensor.grad_fn
-            if tensor._retains_grad or id(tensor) in wanted_ids:
+            if tensor._retains_grad or wanted_ids and id(tensor) in wanted_ids:
                 kept.append((tensor, g if create_graph else own(g)))
             rules = node.op.rules_on_tensors(node) if create_graph and node.rules else node.rules
             if rules is None:
@@ -287,13 +288,17 @@ def walk(
                     "backward: this part of the graph was freed by an earlier backward; to walk it twice, call the "
                     "first one with retain_graph=True"
                 )
-            refuse_changed(tensor, node)
             for position, (x, rule) in enumerate(zip(node.inputs, rules)):
-                if isinstance(x, Tensor):
-                    refuse_changed(x, node)
-                    if x._requires_grad:
-                        dx = node.op.pull(rule(g), x, position)
-                        send(x, dx, dx is not g and (create_graph or dx.base is None))
+                if not isinstance(x, Tensor):
+                    continue
+                if x._changed > time or tensor._changed > time:
+                    raise stale(x if x._changed > time else tensor, node)
+                if x._requires_grad:
+                    dx = rule(g)
+                    fits = type(dx) is type(g) and dx.shape == x.array.shape and dx.dtype is x.array.dtype
+                    if not fits:
+                        dx = node.op.fit(dx, x, position)
+                    send(x, dx, dx is not g and (create_graph or dx.base is None))
             if not retain_graph:
                 node.free()
 
@@ -311,13 +316,12 @@ def own(array: Any) -> Any:
     return array.copy(order="C")
 
 
-def refuse_changed(tensor: Tensor, node: Node) -> None:
-    """Raise RuntimeError if a Tensor that went into a node, or came out, was changed in place since: rules are stale."""
-    if tensor._changed > node.time:
-        raise RuntimeError(
-            f"backward: a Tensor of shape {tensor.shape} was changed in place after {node.op.name} had used it, so the "
-            "gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
-        )
+def stale(tensor: Tensor, node: Node) -> RuntimeError:
+    """The error where a Tensor that went into a node, or came out, was changed in place since: its rules are stale."""
+    return RuntimeError(
+        f"backward: a Tensor of shape {tensor.shape} was changed in place after {node.op.name} had used it, so the "
+        "gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
+    )
 
 
 def grad(

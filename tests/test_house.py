@@ -105,9 +105,9 @@ def test_importing_minigrad_brings_numpy_and_little_else():
 def public(body):
     """The public functions and classes of a module or a class, and those in its classes; setters left out."""
     for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            if not any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in node.decorator_list):
-                yield node
+        setter = any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in getattr(node, "decorator_list", []))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not (setter or node.name.startswith("_")):
+            yield node
         if isinstance(node, ast.ClassDef):
             yield from public(node.body)
 

@@ -35,9 +35,7 @@ def test_modules_repr_and_keys_are_torchs():
             super().__init__()
             self.first = torch.nn.Linear(4, 3)
             self.scale = torch.nn.Parameter(torch.ones(1))
-            self.rest = torch.nn.Sequential(
-                torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(3, 2, bias=False)
-            )
+            self.rest = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(3, 2, bias=False))
 
     ours, theirs = Net(), Theirs()
     assert repr(ours) == repr(theirs).replace("Theirs", "Net").replace("(p=0.2, inplace=False)", "(p=0.2)")
@@ -181,7 +179,10 @@ def test_the_losses_as_modules_are_the_functions():
     scores, labels = mg.randn(4, 3), mg.tensor([0, 2, 1, 1])
     weight = mg.tensor([1.0, 2.0, 3.0])
     pairs = [
-        (nn.CrossEntropyLoss(weight, label_smoothing=0.1), F.cross_entropy(scores, labels, weight, label_smoothing=0.1)),
+        (
+            nn.CrossEntropyLoss(weight, label_smoothing=0.1),
+            F.cross_entropy(scores, labels, weight, label_smoothing=0.1),
+        ),
         (nn.NLLLoss(weight, reduction="sum"), F.nll_loss(scores, labels, weight, reduction="sum")),
     ]
     for module, value in pairs:

@@ -1,0 +1,183 @@
+"""How long a training step takes: minigrad beside NumPy by hand, torch, JAX, MyGrad and autograd, in one run.
+
+    python benchmarks/compare.py                 the whole table, written to benchmarks/RESULTS.md
+    python benchmarks/compare.py --quick         fewer models, batches and rounds
+    python benchmarks/compare.py --backend cupy  the same on the CUDA device
+
+Each engine runs in a process of its own. All take turns, a few steps each, many rounds, so that a slow moment of the
+machine meets all of them; the figures are medians of single steps, and quotients of medians of the same run. Engines
+that are not installed are left out by name. A row counts only if the accuracy after all steps is that of NumPy by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from engines import ENGINES
+
+HERE = Path(__file__).parent
+MODELS = {
+    "logistic": [784, 10],
+    "32": [784, 32, 10],
+    "128": [784, 128, 10],
+    "256": [784, 256, 10],
+    "256-128": [784, 256, 128, 10],
+}
+BIG = {"4096": [784, 4096, 10]}
+PACKAGES = ["numpy", "torch", "jax", "mygrad", "autograd", "cupy-cuda12x", "cupy-cuda13x"]
+
+
+class Worker:
+    """An engine in a process of its own."""
+
+    def __init__(self, backend: str, name: str, threads: int) -> None:
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if threads == 1 else ""
+        path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), backend, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **limits, "XLA_FLAGS": flags, "PYTHONPATH": path},
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Its answer. Raises RuntimeError with the last line of its errors if it died."""
+        assert self.process.stdin
+        assert self.process.stdout
+        assert self.process.stderr
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            errors = self.process.stderr.read().strip().splitlines() or ["no message"]
+            raise RuntimeError(errors[-1])
+        return json.loads(line)
+
+
+def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: int, steps: int) -> dict[str, Any]:
+    """Per engine: the seconds of its steps, its accuracy and peak memory; or why it did not run."""
+    results: dict[str, Any] = {}
+    workers = []
+    for name in ENGINES[backend]:
+        worker = Worker(backend, name, threads)
+        try:
+            worker.ask(sizes=sizes, batch=batch)
+            worker.ask(steps=steps)  # not counted: caches fill, compilers compile
+        except RuntimeError as error:
+            results[name] = str(error)
+            continue
+        workers.append(worker)
+        results[name] = []
+    for _ in range(rounds):
+        for worker in workers:
+            results[worker.name] += worker.ask(steps=steps)["seconds"]
+    for worker in workers:
+        results[worker.name] = {"seconds": results[worker.name], **worker.ask(result=True)}
+        assert worker.process.stdin
+        worker.process.stdin.close()
+        worker.process.wait()
+    return results
+
+
+def table(results: dict[str, Any], hand: str) -> list[str]:
+    """The rows of one table: median, spread (the middle half), quotients, memory, accuracy."""
+    rows = [
+        f"| engine | µs a step | middle half | / {hand} | / torch | peak MB | accuracy |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    median = {name: statistics.median(r["seconds"]) for name, r in results.items() if isinstance(r, dict)}
+    for name, result in results.items():
+        if name not in median:
+            rows.append(f"| {name} | not run: {result} | | | | | |")
+            continue
+        low, _, high = statistics.quantiles(result["seconds"], n=4)
+        to_hand = f"{median[name] / median[hand]:.2f}" if hand in median else ""
+        to_torch = f"{median[name] / median['torch']:.2f}" if "torch" in median else ""
+        same = hand not in median or abs(result["accuracy"] - results[hand]["accuracy"]) < 0.02
+        learned = f"{result['accuracy']:.3f}" + ("" if same else " differs: does not count")
+        rows.append(
+            f"| {name} | {median[name] * 1e6:.0f} | {low * 1e6:.0f} to {high * 1e6:.0f} | {to_hand} | {to_torch} "
+            f"| {result['megabytes']:.0f} | {learned} |"
+        )
+    return rows
+
+
+def machine() -> str:
+    """The processor, the device, and the versions."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
+    versions = []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(versions)}"
+
+
+def replace_section(out: Path, heading: str, lines: list[str]) -> None:
+    """Write a section of the results in place of the one that begins with the same heading."""
+    kept = out.read_text(encoding="utf-8").split("\n## ") if out.exists() else ["# Results"]
+    kept = [kept[0]] + [f"## {part}" for part in kept[1:]]
+    kept = [part.rstrip() for part in kept if not part.startswith(heading)]
+    out.write_text("\n\n".join([*kept, "\n".join(lines).rstrip()]) + "\n", encoding="utf-8")
+    print(f"written to {out}")
+
+
+def main() -> None:
+    """Measure, print, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", choices=list(ENGINES), default="numpy")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread settings (default 1 2)")
+    parser.add_argument("--models", nargs="+", choices=[*MODELS, *BIG], help="hidden sizes (default all)")
+    parser.add_argument("--batches", type=int, nargs="+", help="batch sizes (default 32 128 1024)")
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each engine (default 20)")
+    parser.add_argument("--quick", action="store_true", help="H = 32 and 128, batch 128, 5 rounds")
+    parser.add_argument("--out", type=Path, help="where the tables go (default RESULTS.md beside this file)")
+    options = parser.parse_args()
+    gpu = options.backend == "cupy"
+    if gpu:
+        from minigrad import backend
+
+        try:
+            backend.library("cuda")
+        except backend.DeviceError as error:
+            parser.exit(2, f"compare.py: skipped, {error}\n")
+    every = {**MODELS, **BIG} if gpu else MODELS
+    models = options.models or (["32", "128"] if options.quick else list(every))
+    batches = options.batches or ([128] if options.quick else [128, 4096] if gpu else [32, 128, 1024])
+    rounds = 5 if options.quick else options.rounds
+    hand = "cupy by hand" if gpu else "numpy by hand"
+    lines = [f"## Training steps, {options.backend}, {datetime.date.today()}", "", machine(), ""]
+    lines += ["`python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "`", ""]
+    for threads in [1] if gpu else options.threads:
+        for model in models:
+            for batch in batches:
+                results = measure(options.backend, {**MODELS, **BIG}[model], batch, threads, rounds, 10)
+                heading = f"### {model}, batch {batch}" + ("" if gpu else f", {threads} thread{'s' * (threads > 1)}")
+                part = [heading, "", *table(results, hand), ""]
+                print("\n".join(part), flush=True)
+                lines += part
+    replace_section(options.out or HERE / "RESULTS.md", f"## Training steps, {options.backend}", lines)
+
+
+if __name__ == "__main__":
+    main()
