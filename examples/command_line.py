@@ -1,0 +1,171 @@
+"""What the lessons share at the command line: their options, the choice of device and data, and errors in one line.
+
+The exit code is 0 after a lesson, 2 for an option, a device or a file that cannot be used, 1 for a training that
+failed, and 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from minigrad import backend, data
+
+DEVICES = {"numpy": "cpu", "cupy": "cuda"}
+DATASETS = ["mnist", "fashion", "digits"]
+Item = TypeVar("Item")
+
+
+class Stop(Exception):
+    """Ends a lesson with one line for the user and an exit code."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that explains a bad option in one line."""
+
+    def __init__(self, lesson: str) -> None:
+        """`lesson`: the docstring of the lesson, shown by --help."""
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=lesson, formatter_class=layout, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {one_line(message)} (--help lists the options)\n")
+
+
+def one_line(message: object) -> str:
+    """The message without line breaks."""
+    return " ".join(str(message).split())
+
+
+# Types of options
+def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """A whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            limit = f"a whole number of {least} or more" if value <= most else f"{most} at most"
+            raise argparse.ArgumentTypeError(f"expected {limit}, got {text!r}")
+        return value
+
+    return parse
+
+
+def number(least: float = 0.0, below: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """A finite number of `least` or more, and less than `below`; with `above`, more than `least`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (least < value < below or (value == least and not above)):
+            limits = f"above {least:g}" if above else f"of {least:g} or more"
+            limits += f" and below {below:g}" if below < math.inf else ""
+            raise argparse.ArgumentTypeError(f"expected a number {limits}, got {text!r}")
+        return value
+
+    return parse
+
+
+# Options of several lessons
+def add_common(parser: Parser) -> None:
+    """--backend and --seed."""
+    parser.add_argument(
+        "--backend", choices=list(DEVICES), default="numpy", help="numpy: the CPU (default); cupy: a CUDA device"
+    )
+    parser.add_argument("--seed", type=whole(0), default=0, help="starts the random numbers (default 0)")
+
+
+def add_dataset(parser: Parser) -> None:
+    """--dataset and --data-dir."""
+    parser.add_argument(
+        "--dataset",
+        choices=["auto", *DATASETS],
+        default="auto",
+        help="auto: mnist if it is there, else digits (default)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="the folder that holds MNIST/raw/ (default: the environment variable MINIGRAD_DATA, else data)",
+    )
+
+
+def choose_device(options: argparse.Namespace) -> backend.device:
+    """The device of --backend. Raises DeviceError where it cannot be used."""
+    return backend.library(DEVICES[options.backend]).device
+
+
+def open_dataset(options: argparse.Namespace) -> tuple[str, Any, Any]:
+    """The name of the dataset chosen, its training set and its test set.
+
+    `auto` takes MNIST where its files are, and says so where they are not. Files that are damaged are an error.
+    """
+    folder = Path(options.data_dir or os.environ.get("MINIGRAD_DATA") or "data")
+    name = options.dataset
+    if name != "digits" and (options.data_dir or folder.exists()):
+        os.listdir(folder)  # raises an error that says why, where it is no folder or cannot be read
+    if name == "auto":
+        raw = folder / "MNIST" / "raw"
+        name = "mnist" if raw.is_dir() and os.listdir(raw) else "digits"
+        if name == "digits":
+            print(
+                f"No MNIST in the folder {folder}: training on the bundled digits (--dataset mnist insists on MNIST)."
+            )
+    if name == "digits":
+        return name, data.Digits(train=True), data.Digits(train=False)
+    dataset = data.MNIST if name == "mnist" else data.FashionMNIST
+    return name, dataset(folder, train=True), dataset(folder, train=False)
+
+
+# Running a lesson
+def progress(batches: Iterable[Item], label: str) -> Iterable[Item]:
+    """The batches, with a progress bar on stderr where that is a terminal and tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return batches
+    return tqdm(batches, desc=label, unit="batch", leave=False, disable=None)
+
+
+def explain(error: Exception) -> str:
+    """What went wrong; for an error of the operating system the file and the reason."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}"
+    return str(error)
+
+
+def run(lesson: Callable[[], None]) -> NoReturn:
+    """Call the lesson and leave; what the user can mend is told in one line on stderr."""
+    name = Path(sys.argv[0]).name
+    try:
+        lesson()
+        sys.stdout.flush()
+        code, message = 0, ""
+    except Stop as stop:
+        code, message = stop.code, str(stop)
+    except KeyboardInterrupt:
+        code, message = 130, "stopped by Ctrl-C"
+    except BrokenPipeError:  # the reader of our output, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code, message = 141, ""
+    except (backend.DeviceError, data.DataError, OSError) as error:
+        code, message = 2, explain(error)
+    except MemoryError as error:
+        code, message = 2, f"not enough memory: {error}; try smaller layers or batches"
+    if message:
+        print(f"{name}: {one_line(message)}", file=sys.stderr)
+    sys.exit(code)
