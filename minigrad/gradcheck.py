@@ -34,7 +34,7 @@ from .tensor import Tensor, grad
 np = backend.numpy
 Host = Any  # a float64 array of NumPy
 
-EPS = float(np.finfo(np.float64).eps)
+EPS = 2.0**-52  # of float64
 STEP = EPS ** (1 / 3)
 LADDER = (1, 1 / 8, 1 / 64, 8, 64)  # steps tried in turn, where a kink is near, f bends strongly, or f is noisy
 SMALL = 512  # elements up to which each is moved by itself
