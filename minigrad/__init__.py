@@ -23,6 +23,7 @@ from .creation import (
     zeros_like,
 )
 from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .gradcheck import gradcheck
 from .metrics import accuracy
 from .ops import (
     abs,

@@ -33,7 +33,7 @@ class Op:
     """One op: its body, the signature of its shapes, its formula (the docstring), and how its gradient is computed.
 
     The signature is NumPy's for generalised ufuncs: "(n,k),(k,m)->(n,m)" names the last axes of each array, all axes
-    before them broadcast. An array that does not broadcast begins with "...": "(...)->(...)".
+    before them broadcast. "..." stands for any axes; where it stands, no array broadcasts: "(...,i),(o,i)->(...,o)".
     """
 
     def __init__(self, body: Callable[..., Any], signature: str, floating: bool) -> None:
@@ -47,8 +47,8 @@ class Op:
         self.optional = any(p.default is None for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.static = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-        core = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
-        self.core = [None if "..." in axes else len(axes) for axes in core]
+        axes = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
+        self.core = [None if "..." in signature else len(names) for names in axes]
 
     def sort(self, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arrays and static arguments of a call, apart: static ones may be positional, and in NumPy's spelling."""
@@ -132,7 +132,7 @@ class Op:
         return self.body(TENSORS, *node.inputs, **node.static)[1]
 
     def fit(self, dx: Any, x: Tensor, position: int) -> Any:
-        """What a rule gave, as the gradient of x: broadcasting undone. Raises RuntimeError for other shapes and dtypes."""
+        """What a rule gave, as the gradient of x: broadcasting undone. Raises RuntimeError for other shapes, dtypes."""
         dx = backend.as_array(dx)
         core = None if self.variadic else self.core[position]
         if dx.shape != x.shape and core is not None:
@@ -205,185 +205,6 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                 arrays = [arg.array if isinstance(arg, Tensor) else arg for arg in args]
             try:
                 output, rules = quiet().run(body, OWNERS[owner].xp, *arrays, **static)
-            except (ValueError, IndexError, TypeError) as error:
-                raise self.explain(error, arrays) from error
-            if type(output) is not owner:
-                output = backend.as_array(output)
-            if not (recorded and rules and mode.recording):
-                return wrap(output)
-            if None in rules:
-                self.refuse_gradient(args, rules)
-            return wrap(output, Node(self, args, static, rules))
-
-        parameters = list(inspect.signature(body).parameters.values())[1:]
-        self.body = body
-        self.name = body.__name__
-        self.signature = signature
-        self.formula = inspect.cleandoc(body.__doc__ or "")
-        self.floating = floating
-        self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        self.optional = any(p.default is None for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self.static = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-        core = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
-        self.core = [None if "..." in axes else len(axes) for axes in core]
-
-    def sort(self, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arrays and static arguments of a call, apart: static ones may be positional, and in NumPy's spelling."""
-        static = {NUMPY_SPELLING.get(name, name): value for name, value in static.items()}
-        if self.variadic:
-            rest = args[1:] if args and isinstance(args[0], (list, tuple)) else ()
-            args = tuple(args[0]) if args and isinstance(args[0], (list, tuple)) else args
-        else:
-            args, rest = args[: len(self.arrays)], args[len(self.arrays) :]
-            named = [static.pop(name) for name in self.arrays[len(args) :] if name in static]
-            args = (*args, *named)
-        if len(rest) > len(self.static):
-            raise TypeError(f"{self.name}: got {len(rest) - len(self.static)} arguments too many")
-        return args, {**dict(zip(self.static, rest)), **static}
-
-    def agree(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments on one device and in one dtype, by torch's rules of promotion; a cast is recorded.
-
-        Raises TypeError for what is neither Tensor nor number, RuntimeError for Tensors on two devices.
-        """
-        args = tuple(arg if isinstance(arg, Tensor) else self.plain(arg) for arg in args)
-        tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if not tensors:
-            if args and type(args[0]) in OWNERS:
-                return args
-            raise TypeError(
-                f"{self.name}: expected a Tensor, got {', '.join(type(arg).__name__ for arg in args) or 'none'}"
-            )
-        if any(type(arg) in OWNERS for arg in args):
-            raise TypeError(
-                f"{self.name}: expected Tensors or numbers, got an array beside a Tensor; write tensor(array)"
-            )
-        for tensor in tensors:
-            if tensor.device != tensors[0].device:
-                raise RuntimeError(
-                    f"{self.name}: expected Tensors on one device, got {tensors[0].device} and {tensor.device}; "
-                    f"write x.to('{tensor.device}')"
-                )
-        numeric = [tensor for tensor in tensors if tensor.dtype != backend.bool_]
-        fraction = any(isinstance(arg, float) for arg in args)
-        target = backend.promote([t.shape for t in numeric or tensors], [t.dtype for t in numeric or tensors])
-        if target.kind != "f" and (self.floating or (fraction and numeric)):
-            target = backend.float32
-        if fraction and not numeric and not self.floating:  # bool and a fraction: NumPy would choose float64
-            like = tensors[0].array
-            xp = OWNERS[type(like)].xp
-            args = tuple(
-                wrap(xp.asarray(arg, dtype=backend.float32)) if isinstance(arg, float) else arg for arg in args
-            )
-            numeric = tensors  # nothing to cast
-            target = backend.bool_
-        cast = numeric or (tensors if self.floating else [])
-        return tuple(
-            arg.to(dtype=target) if any(arg is t for t in cast) and arg.dtype != target else arg for arg in args
-        )
-
-    def plain(self, arg: Any) -> Any:
-        """A number as a Python number, which takes the dtype of the Tensor it meets; an array as it is."""
-        if type(arg) in OWNERS or isinstance(arg, bool) or (arg is None and self.optional):
-            return arg
-        if isinstance(arg, Integral):
-            return int(arg)
-        if isinstance(arg, Real):
-            return float(arg)
-        raise TypeError(f"{self.name}: expected Tensors or numbers, got {type(arg).__name__}; write tensor(...)")
-
-    def explain(self, error: Exception, arrays: Sequence[Any]) -> Exception:
-        """An error of the array library, with the op and what went in."""
-        kind = next(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
-        given = ", ".join(f"{a.shape} {a.dtype}" if hasattr(a, "shape") else repr(a) for a in arrays)
-        return kind(f"{self.name}: {error} (got {given})")
-
-    def refuse_gradient(self, args: tuple[Any, ...], rules: Sequence[Rule | None]) -> None:
-        """Raise TypeError if a gradient is required for an argument that has none."""
-        for name, arg, rule in zip(self.arrays, args, rules):
-            if rule is None and isinstance(arg, Tensor) and arg.requires_grad:
-                raise TypeError(f"{self.name}: has no gradient for `{name}`; write {name}.detach()")
-
-    def rules_on_tensors(self, node: Node) -> Sequence[Rule | None]:
-        """The rules of a node, for Tensors in place of arrays: what they do is recorded, and can be differentiated."""
-        return self.body(TENSORS, *node.inputs, **node.static)[1]
-
-    def fit(self, dx: Any, x: Tensor, position: int) -> Any:
-        """What a rule gave, as the gradient of x: broadcasting undone. Raises RuntimeError for other shapes and dtypes."""
-        dx = backend.as_array(dx)
-        core = None if self.variadic else self.core[position]
-        if dx.shape != x.shape and core is not None:
-            dx = unbroadcast(dx, x.shape, core)
-        if dx.shape != x.shape or dx.dtype != x.dtype:
-            raise RuntimeError(
-                f"{self.name}: its rule for argument {position} gave a gradient {dx.shape} {dx.dtype}, "
-                f"expected {x.shape} {x.dtype}"
-            )
-        return dx
-
-
-def unbroadcast(g: Any, shape: tuple[int, ...], core: int) -> Any:
-    """Undo broadcasting: an element that was used many times gets the sum of its gradients.
-
-    Sums g over the axes that broadcasting added or stretched, all but the last `core`, so that g.shape becomes `shape`.
-    """
-    added = g.ndim - len(shape)
-    loop = max(len(shape) - core, 0)
-    stretched = (added + i for i in range(loop) if shape[i] == 1 != g.shape[added + i])
-    axes = (*range(added), *stretched)
-    return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g
-
-
-def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make an op of `body(xp, *arrays, **static) -> (output, rules)` and enter it in OPS under the body's name.
-
-    `xp` is the library that owns the arrays. Positional parameters are arrays, keyword-only ones are static. A rule
-    maps dL/doutput to dL/dargument, of the shape it has after broadcasting; it returns a fresh array, its argument, or
-    a view of it. None as a rule: that argument has no gradient. No rules at all, `()`: the output has none. With
-    `floating`, integers come in as float32.
-
-        @op("()->()")
-        def square(xp, x):
-            "y = x²        dL/dx = 2 x g"
-            return x * x, (lambda g: 2 * x * g,)
-    """
-
-    def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
-        self = Op(body, signature, floating)
-        fixed = len(self.arrays) if not self.variadic else 0
-        quiet = backend.QUIET.copy
-
-        @wraps(body)
-        def apply(*args: Any, **static: Any) -> Any:
-            if len(args) > fixed or static:
-                args, static = self.sort(args, static)
-            owner: Any = None
-            dtype: Any = None
-            recorded, agreed = False, True
-            arrays = []
-            for arg in args:
-                if isinstance(arg, Tensor):
-                    array = arg.array
-                    if owner is None:
-                        owner, dtype = type(array), array.dtype
-                    elif type(array) is not owner or array.dtype is not dtype:
-                        agreed = False
-                    if arg._requires_grad:
-                        recorded = True
-                    arrays.append(array)
-                else:
-                    if type(arg) is not float and type(arg) is not int:
-                        agreed = False
-                    arrays.append(arg)
-            if not agreed or owner is None or dtype.kind != "f":
-                args = self.agree(args)
-                if owner is None:  # an op inside a rule: arrays in, an array out
-                    return body(OWNERS[type(args[0])].xp, *args, **static)[0]
-                arrays = [arg.array if isinstance(arg, Tensor) else arg for arg in args]
-            xp = OWNERS[owner].xp
-            try:
-                output, rules = backend.QUIET.copy().run(body, xp, *arrays, **static)
             except (ValueError, IndexError, TypeError) as error:
                 raise self.explain(error, arrays) from error
             if type(output) is not owner:

@@ -280,7 +280,7 @@ def walk(
             time = -heappop(youngest)
             tensor, g, _ = pending.pop(time)
             node = tensor.grad_fn
-            if tensor._retains_grad or wanted_ids and id(tensor) in wanted_ids:
+            if tensor._retains_grad or (wanted_ids and id(tensor) in wanted_ids):
                 kept.append((tensor, g if create_graph else own(g)))
             rules = node.op.rules_on_tensors(node) if create_graph and node.rules else node.rules
             if rules is None:
