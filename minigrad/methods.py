@@ -45,7 +45,8 @@ def check_bounds(shape: tuple[int, ...], index: Any) -> None:
         elif hasattr(part, "shape") and not isinstance(part, backend.numpy.ndarray):
             n = shape[axis] if axis < len(shape) else 0
             if part.dtype.kind in "iu" and part.size and not (-n <= int(part.min()) and int(part.max()) < n):
-                raise IndexError(f"getitem: expected positions from {-n} to {n - 1}, got {part.min()} to {part.max()}")
+                low, high = int(part.min()), int(part.max())
+                raise IndexError(f"getitem: expected positions from {-n} to {n - 1}, got {low} to {high}")
             axis += part.ndim if part.dtype == bool else 1
         elif part is not None:
             axis += 1

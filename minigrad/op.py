@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from . import backend
-from .backend import OWNERS
+from .backend import OWNERS, bool_
 from .grad_mode import mode
 from .methods import OPS
 from .tensor import Node, Tensor, wrap
@@ -87,7 +87,7 @@ class Op:
                     f"{self.name}: expected Tensors on one device, got {tensors[0].device} and {tensor.device}; "
                     f"write x.to('{tensor.device}')"
                 )
-        numeric = [tensor for tensor in tensors if tensor.dtype != backend.bool_]
+        numeric = [tensor for tensor in tensors if tensor.dtype != bool_]
         fraction = any(isinstance(arg, float) for arg in args)
         target = backend.promote([t.shape for t in numeric or tensors], [t.dtype for t in numeric or tensors])
         if target.kind != "f" and (self.floating or (fraction and numeric)):
@@ -99,7 +99,7 @@ class Op:
                 wrap(xp.asarray(arg, dtype=backend.float32)) if isinstance(arg, float) else arg for arg in args
             )
             numeric = tensors  # nothing to cast
-            target = backend.bool_
+            target = bool_
         cast = numeric or (tensors if self.floating else [])
         return tuple(
             arg.to(dtype=target) if any(arg is t for t in cast) and arg.dtype != target else arg for arg in args
@@ -189,8 +189,8 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                     array = arg.array
                     if owner is None:
                         owner, dtype = type(array), array.dtype
-                    elif type(array) is not owner or array.dtype is not dtype:
-                        agreed = False
+                    elif type(array) is not owner or (array.dtype is not dtype and array.dtype is not bool_):
+                        agreed = False  # a mask, bool, needs no cast
                     if arg._requires_grad:
                         recorded = True
                     arrays.append(array)

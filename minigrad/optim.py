@@ -53,17 +53,17 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""
+        backend.QUIET.copy().run(self._step)
+
+    def _step(self) -> None:
         position = 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group, self.state.setdefault(position, {}))
+                    w, g = parameter.array, parameter.grad.array
+                    self.update(backend.OWNERS[type(w)].xp, w, g, group, self.state.setdefault(position, {}))
+                    parameter.touch()
                 position += 1
-
-    def _update(self, parameter: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        w, g = parameter.array, parameter.grad.array  # type: ignore[union-attr]
-        backend.QUIET.copy().run(self.update, backend.OWNERS[type(w)].xp, w, g, group, state)
-        parameter.touch()
 
     def update(self, xp: Any, w: Any, g: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
         """Change the array w of one parameter in place, given its gradient g; `state` is kept between steps."""

@@ -235,7 +235,8 @@ def seed(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Any:
                 f"backward: a Tensor of shape {output.shape} is not one number; reduce it to a loss, or pass "
                 f"gradient=dL/dself of shape {output.shape} and dtype {output.dtype}"
             )
-        gradient = wrap(backend.OWNERS[type(output.array)].xp.ones_like(output.array))
+        one = backend.OWNERS[type(output.array)].xp.ones(output.array.shape, dtype=output.array.dtype)
+        return wrap(one) if create_graph else one
     if not isinstance(gradient, Tensor):
         raise TypeError(f"backward: expected a Tensor as gradient, got {type(gradient).__name__}")
     mine, other = (output.shape, output.dtype, output.device), (gradient.shape, gradient.dtype, gradient.device)

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from .. import backend, ops
-from ..tensor import Tensor
+from ..tensor import Tensor, wrap
 
 
 class Dataset:
@@ -49,8 +49,10 @@ def label_ranges(tensors: Sequence[Tensor | None], index: Any = slice(None)) -> 
 
 def gather(tensor: Tensor, index: Any) -> Tensor:
     """The rows at `index`, a slice or positions known to be there, in memory of their own."""
-    rows = ops.getitem(tensor, index=index)
-    return rows.clone() if isinstance(index, slice) else rows
+    if tensor.requires_grad:
+        return ops.getitem(tensor, index=index)
+    rows = tensor.array[index]
+    return wrap(rows.copy() if isinstance(index, slice) else rows)
 
 
 class TensorDataset(Dataset):

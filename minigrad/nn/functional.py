@@ -100,45 +100,50 @@ def check_labels(name: str, target: Tensor, num_classes: int, ignore_index: int 
     return ignore_index is not None
 
 
-def class_weights(
-    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float = 0.0
-) -> tuple[Tensor, Any, int]:
-    """What cross-entropy compares a prediction with: q, the weight of each class in each sample, shaped as `input`.
-
-    A label y stands for q_c = w_y (1 - ε) [c = y] + w_c ε / C, an ignored one for q = 0. Also the divisor of the mean
-    (the sum of the w_y; None where that is the number of samples), and the axis of the classes.
-    """
+def class_axis(name: str, input: Tensor, target: Tensor, weight: Tensor | None, probabilities: bool = False) -> int:
+    """The axis of the classes in an input (C,) or (N, C, ...). Raises where target and weight do not go with it."""
     expect(name, "target", target, input)
     if input.dtype.kind != "f" or input.ndim == 0:
         raise TypeError(f"{name}: expected scores (N, C) of floating point, got {input.shape} {input.dtype}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
-    num_classes = input.shape[dim]
-    per_class = (num_classes,) + (1,) * (input.ndim - dim - 1)
-    if weight is not None:
-        expect(name, "weight", weight, input, (num_classes,))
-        weight = weight.to(dtype=input.dtype).reshape(per_class)
-    expected = input.shape[:dim] + input.shape[dim + 1 :]
+    expected = input.shape if probabilities else input.shape[:dim] + input.shape[dim + 1 :]
     if target.shape != expected:
         raise ValueError(
             f"{name}: expected labels of shape {expected} for an input of shape {input.shape}, got {target.shape}"
         )
-    some_ignored = check_labels(name, target, num_classes, ignore_index)
-    xp = backend.OWNERS[type(input.array)].xp
-    labels = xp.expand_dims(target.array, dim)
-    q = wrap((labels == xp.arange(num_classes).reshape(per_class)).astype(input.dtype))
-    if some_ignored:
-        q = q * wrap(labels != ignore_index)
     if weight is not None:
-        q = q * weight
-    count = None if weight is None and not some_ignored else q.sum()
+        expect(name, "weight", weight, input, (input.shape[dim],))
+    return dim
+
+
+def along(dim: int, input: Tensor, per_class: Any) -> Any:
+    """An array or Tensor of one element per class (C,), shaped to broadcast along the axis of the classes."""
+    return per_class.reshape((input.shape[dim],) + (1,) * (input.ndim - dim - 1))
+
+
+def is_label(input: Tensor, target: Tensor, dim: int) -> Tensor:
+    """Bool, shaped as `input`: True where the class is the label."""
+    xp = backend.OWNERS[type(input.array)].xp
+    labels = target.array.reshape(target.shape[:dim] + (1,) + target.shape[dim:])
+    return wrap(labels == along(dim, input, xp.arange(input.shape[dim])))
+
+
+def class_weights(
+    input: Tensor, target: Tensor, dim: int, weight: Tensor | None, ignore_index: int, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """What cross-entropy compares a prediction with: q, the weight of each class in each sample, shaped as `input`.
+
+    A label y stands for q_c = w_y (1 - ε) [c = y] + w_c ε / C, an ignored one for q = 0. Also the divisor of the mean:
+    the sum of the w_y.
+    """
+    xp = backend.OWNERS[type(input.array)].xp
+    counted = wrap(xp.expand_dims(target.array != ignore_index, dim))
+    w = input.detach() * 0 + 1 if weight is None else along(dim, input, weight.detach().to(dtype=input.dtype))
+    q = is_label(input, target, dim) * w * counted
+    count = q.sum()
     if label_smoothing:
-        smooth = q * 0 + 1 if weight is None else weight
-        if some_ignored:
-            smooth = smooth * wrap(labels != ignore_index)
-        q = (1 - label_smoothing) * q + label_smoothing / num_classes * smooth
-    return q, count, dim
+        q = (1 - label_smoothing) * q + label_smoothing / input.shape[dim] * w * counted
+    return q, count
 
 
 def cross_entropy(
@@ -157,18 +162,19 @@ def cross_entropy(
     the weights. With label_smoothing ε, q becomes (1 - ε) q + ε / C. Raises ValueError for shapes, TypeError for
     dtypes, IndexError for a label out of range.
     """
-    if isinstance(target, Tensor) and target.dtype.kind == "f" and target.shape == input.shape and input.ndim:
-        dim, num_classes = (0 if input.ndim == 1 else 1), input.shape[0 if input.ndim == 1 else 1]
-        expect("cross_entropy", "target", target, input)
-        q = target
-        if label_smoothing:
-            q = (1 - label_smoothing) * q + label_smoothing / num_classes
-        if weight is not None:
-            expect("cross_entropy", "weight", weight, input, (num_classes,))
-            q = q * weight.reshape((num_classes,) + (1,) * (input.ndim - dim - 1))
-        count = None
-    else:
-        q, count, dim = class_weights("cross_entropy", input, target, weight, ignore_index, label_smoothing)
+    name = "cross_entropy"
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing}")
+    if isinstance(target, Tensor) and target.dtype.kind == "f" and target.shape == input.shape:
+        dim = class_axis(name, input, target, weight, probabilities=True)
+        q = (1 - label_smoothing) * target + label_smoothing / input.shape[dim] if label_smoothing else target
+        q = q if weight is None else q * along(dim, input, weight)
+        return reduce(ops.cross_entropy(input, q, dim), reduction)
+    dim = class_axis(name, input, target, weight)
+    some_ignored = check_labels(name, target, input.shape[dim], ignore_index)
+    if weight is None and not some_ignored and not label_smoothing:
+        return ops.label_cross_entropy(input, is_label(input, target, dim), dim, reduction_named(reduction))
+    q, count = class_weights(input, target, dim, weight, ignore_index, label_smoothing)
     return reduce(ops.cross_entropy(input, q, dim), reduction, count)
 
 
@@ -184,7 +190,9 @@ def nll_loss(
 
     `input` (N, C), (C,) or (N, C, d1, ...); the rest and the errors are as in `cross_entropy`, labels only.
     """
-    q, count, dim = class_weights("nll_loss", input, target, weight, ignore_index)
+    dim = class_axis("nll_loss", input, target, weight)
+    check_labels("nll_loss", target, input.shape[dim], ignore_index)
+    q, count = class_weights(input, target, dim, weight, ignore_index)
     return reduce(ops.nll_loss(input, q, dim), reduction, count)
 
 

@@ -9,7 +9,7 @@ from .arithmetic import add, div, mul, neg, pow, sub
 from .comparison import argmax, argmin, eq, ge, gt, isfinite, isnan, le, lt, ne, ones_like
 from .elementwise import abs, cast, clip, clone, exp, log, log1p, maximum, minimum, sqrt, where
 from .linear import linear, matmul
-from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
+from .loss import binary_cross_entropy_with_logits, cross_entropy, label_cross_entropy, mse_loss, nll_loss
 from .reduction import amax, amin, logsumexp, mean, sum
 from .shape import (
     broadcast_to,

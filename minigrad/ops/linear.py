@@ -39,10 +39,13 @@ def linear(xp, x, w, b=None):
     if x.ndim == 0 or x.shape[-1] != n_in or (b is not None and b.shape != (n_out,)):
         bias = "" if b is None else f" and b ({n_out},), got b {b.shape}"
         raise ValueError(f"expected X (..., {n_in}) for W ({n_out}, {n_in}){bias}")
-    y = x @ xp.swapaxes(w, 0, 1)
-    rows = math.prod(x.shape[:-1])
-    return y if b is None else y + b, (
-        lambda g: g @ w,
-        lambda g: xp.swapaxes(xp.reshape(g, (rows, n_out)), 0, 1) @ xp.reshape(x, (rows, n_in)),
-        lambda g: xp.sum(xp.reshape(g, (rows, n_out)), axis=0),
-    )
+    y = x @ w.T
+
+    def rows(a):
+        return a if a.ndim == 2 else xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+
+    def to_b(g):
+        g = rows(g)
+        return xp.ones_like(g[:, 0]) @ g  # in float32 a product of matrices adds many rows more exactly than sum
+
+    return y if b is None else y + b, (lambda g: g @ w, lambda g: rows(g).T @ rows(x), to_b)

@@ -1,6 +1,8 @@
-"""How wrong a prediction is, sample by sample. `nn.functional` checks targets, weighs, and takes the mean."""
+"""How wrong a prediction is, sample by sample. `nn.functional` checks targets and weighs the classes."""
 
 from __future__ import annotations
+
+import math
 
 from ..op import op
 
@@ -21,6 +23,25 @@ def cross_entropy(xp, x, q, *, dim=1):
         lambda g: xp.expand_dims(g, dim) * (e / s * xp.sum(q, axis=dim, keepdims=True) - q),
         lambda g: -xp.expand_dims(g, dim) * log_p,
     )
+
+
+@op("(...),(...)->(...)")
+def label_cross_entropy(xp, x, truth, *, dim=1, reduction="mean"):
+    """ℓ = -log p_label, p = softmax(x) along dim    x scores, truth bool, True at the label, of one shape
+
+    dL/dx = g (p - truth): what the model believes minus what is so; g / N for the mean of N samples, g for their sum
+    """
+    z = x - xp.amax(x, axis=dim, keepdims=True)
+    e = xp.exp(z)
+    s = e.sum(axis=dim, keepdims=True)
+    y = xp.log(s).reshape(x.shape[:dim] + x.shape[dim + 1 :]) - xp.where(truth, z, 0.0).sum(axis=dim)
+    n = math.prod(y.shape)
+
+    def rule(g):
+        g = xp.expand_dims(g, dim) if reduction == "none" else g / n if reduction == "mean" else g
+        return (e / s - truth) * g
+
+    return y if reduction == "none" else y.sum() / n if reduction == "mean" else y.sum(), (rule, None)
 
 
 @op("(...),(...)->(...)")
