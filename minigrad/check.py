@@ -60,6 +60,13 @@ def chance(rng: Any, shape: tuple[int, ...], position: int) -> Host:
     return rng.random(shape) < 0.5 if position == 0 else signed(rng, shape, position)
 
 
+def labelled(rng: Any, shape: tuple[int, ...], position: int) -> Host:
+    """Scores, and True at one position along the last axis."""
+    if position == 0:
+        return signed(rng, shape, position)
+    return rng.integers(0, max(shape[-1], 1), (*shape[:-1], 1)) == np.arange(shape[-1])
+
+
 # Formulas
 def sigmoid(x: Host) -> Host:
     """1 / (1 + e⁻ˣ)"""
@@ -99,6 +106,12 @@ def binary_cross_entropy(x: Host, t: Host, p: Host | float = 1) -> Host:
     return -(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x)))
 
 
+def label_cross_entropy(x: Host, truth: Host, dim: int, reduction: str) -> Host:
+    """-log softmax(x) at the label: each, their sum, or their mean."""
+    losses = -(truth * np.log(softmax(x, dim))).sum(axis=dim)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.mean()}[reduction]
+
+
 def reduce(function: Callable[..., Host]) -> Callable[..., Host]:
     """A reduction of NumPy, called as ours are."""
     return lambda x, dim, keepdim: function(x, axis=dim, keepdims=keepdim)
@@ -117,6 +130,11 @@ class Case(NamedTuple):
 def along(shape: tuple[int, ...]) -> list[dict[str, Any]]:
     """Static arguments: the first axis, the last."""
     return [{"dim": 0}, {"dim": -1}]
+
+
+def along_last(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Static arguments: the last axis; every reduction."""
+    return [{"dim": -1, "reduction": reduction} for reduction in ("mean", "sum", "none")]
 
 
 def axes(shape: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -208,6 +226,7 @@ CASES = {
     "matmul": Case(np.matmul),
     "linear": Case(linear),
     "cross_entropy": Case(lambda x, q, dim: -(q * np.log(softmax(x, dim))).sum(axis=dim), positive, along),
+    "label_cross_entropy": Case(label_cross_entropy, labelled, along_last, constant=(1,)),
     "nll_loss": Case(lambda x, q, dim: -(q * x).sum(axis=dim), positive, along),
     "mse_loss": Case(lambda x, t: (x - t) ** 2),
     "binary_cross_entropy_with_logits": Case(binary_cross_entropy, positive, constant=(2,)),

@@ -34,7 +34,7 @@ def label_cross_entropy(xp, x, truth, *, dim=1, reduction="mean"):
     z = x - xp.amax(x, axis=dim, keepdims=True)
     e = xp.exp(z)
     s = e.sum(axis=dim, keepdims=True)
-    y = xp.log(s).reshape(x.shape[:dim] + x.shape[dim + 1 :]) - xp.where(truth, z, 0.0).sum(axis=dim)
+    y = xp.squeeze(xp.log(s), axis=dim) - xp.where(truth, z, 0.0).sum(axis=dim)
     n = math.prod(y.shape)
 
     def rule(g):
