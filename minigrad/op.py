@@ -29,6 +29,9 @@ TENSORS = SimpleNamespace()
 NUMPY_SPELLING = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
 
 
+NOTHING: dict[str, Any] = {}  # the static arguments of most ops
+
+
 class Op:
     """One op: its body, the signature of its shapes, its formula (the docstring), and how its gradient is computed.
 
@@ -213,7 +216,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                 return wrap(output)
             if None in rules:
                 self.refuse_gradient(args, rules)
-            return wrap(output, Node(self, args, static, rules))
+            return wrap(output, Node(self, args, static or NOTHING, rules))
 
         parameters = list(inspect.signature(body).parameters.values())[1:]
         flexible = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) if p.kind is p.KEYWORD_ONLY else p for p in parameters]

@@ -32,10 +32,6 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.op.name}>"
 
-    def free(self) -> None:
-        """Let go of the inputs and of what the rules remember."""
-        self.inputs, self.rules = (), None
-
 
 class Tensor(InPlace):
     """An array on its device, and, where it was computed from Tensors that require a gradient, how it was made.
@@ -264,44 +260,44 @@ def walk(
     kept: list[tuple[Tensor, Any]] = []
     youngest: list[int] = []
 
-    def send(tensor: Tensor, g: Any, fresh: bool) -> None:
-        node = tensor.grad_fn
-        box, key = (leaves, id(tensor)) if node is None else (pending, node.time)
-        if key in box:
-            # Never in place: the first arrival may be another Tensor's gradient too.
-            box[key][1] = backend.as_array(box[key][1] + g)
-            box[key][2] = True
-        else:
-            box[key] = [tensor, g, fresh]
+    def send(x: Tensor, g: Any, fresh: bool) -> None:
+        node = x.grad_fn
+        box, key = (leaves, id(x)) if node is None else (pending, node.time)
+        entry = box.get(key)
+        if entry is None:
+            box[key] = [x, g, fresh]
             if node is not None:
                 heappush(youngest, -node.time)
+        else:  # never in place: the first arrival may be another Tensor's gradient too
+            entry[1:] = backend.as_array(entry[1] + g), True
 
     def visit_all() -> None:
         while youngest:
             time = -heappop(youngest)
             tensor, g, _ = pending.pop(time)
             node = tensor.grad_fn
-            if tensor._retains_grad or (wanted_ids and id(tensor) in wanted_ids):
+            if tensor._retains_grad or id(tensor) in wanted_ids:
                 kept.append((tensor, g if create_graph else own(g)))
-            rules = node.op.rules_on_tensors(node) if create_graph and node.rules else node.rules
+            rules = node.rules
             if rules is None:
                 raise RuntimeError(
                     "backward: this part of the graph was freed by an earlier backward; to walk it twice, call the "
                     "first one with retain_graph=True"
                 )
-            for position, (x, rule) in enumerate(zip(node.inputs, rules)):
-                if not isinstance(x, Tensor):
-                    continue
-                if x._changed > time or tensor._changed > time:
-                    raise stale(x if x._changed > time else tensor, node)
-                if x._requires_grad:
-                    dx = rule(g)
-                    fits = type(dx) is type(g) and dx.shape == x.array.shape and dx.dtype is x.array.dtype
-                    if not fits:
-                        dx = node.op.fit(dx, x, position)
-                    send(x, dx, dx is not g and (create_graph or dx.base is None))
+            if create_graph:
+                rules = node.op.rules_on_tensors(node)
+            for position, x in enumerate(node.inputs):
+                if isinstance(x, Tensor):
+                    if x._changed > time or tensor._changed > time:
+                        raise stale(x if x._changed > time else tensor, node)
+                    if x._requires_grad:
+                        dx = rules[position](g)
+                        array = x.array
+                        if type(dx) is not type(g) or dx.shape != array.shape or dx.dtype is not array.dtype:
+                            dx = node.op.fit(dx, x, position)
+                        send(x, dx, dx is not g and (create_graph or dx.base is None))
             if not retain_graph:
-                node.free()
+                node.inputs, node.rules = (), None  # let go of what went in and of what the rules remember
 
     for output, gradient in zip(outputs, gradients):
         send(output, seed(output, gradient, create_graph), False)

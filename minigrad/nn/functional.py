@@ -124,7 +124,7 @@ def along(dim: int, input: Tensor, per_class: Any) -> Any:
 def is_label(input: Tensor, target: Tensor, dim: int) -> Tensor:
     """Bool, shaped as `input`: True where the class is the label."""
     xp = backend.OWNERS[type(input.array)].xp
-    labels = target.array.reshape(target.shape[:dim] + (1,) + target.shape[dim:])
+    labels = target.array.reshape((*target.shape[:dim], 1, *target.shape[dim:]))
     return wrap(labels == along(dim, input, xp.arange(input.shape[dim])))
 
 
