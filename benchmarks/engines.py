@@ -100,7 +100,7 @@ class Minigrad:
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         self.model = nn.Sequential(*layers[:-1])
         for parameter, w in zip(self.model.parameters(), weights):
-            parameter.data = mg.tensor(w.T)
+            parameter.detach().copy_(mg.tensor(w.T))
         self.model.to(self.device)
         self.optimizer = optim.SGD(self.model.parameters(), lr=LR)
         self.dataset = data.TensorDataset(mg.tensor(images).to(self.device), mg.tensor(labels).to(self.device))

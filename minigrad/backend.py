@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import importlib
 from collections.abc import Callable
+from functools import cached_property
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -187,8 +188,10 @@ QUIET.run(numpy.seterr, all="ignore")
 class Generator:
     """The source of random numbers: drawn on the host, so that every device starts from the same weights."""
 
-    def __init__(self) -> None:
-        self.host = numpy.random.default_rng()
+    @cached_property
+    def host(self) -> numpy.random.Generator:
+        """NumPy's generator, made at the first use: numpy.random is a slow import."""
+        return numpy.random.default_rng()
 
 
 GENERATOR = Generator()

@@ -6,9 +6,7 @@ The same files are read and written by torch: `safetensors.torch.load_file(path)
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -28,8 +26,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
     The bytes go to a temporary file beside it, reach the disk, and only then take the name. Raises OSError.
     """
-    path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    import tempfile  # a slow import, for savers only
+
+    folder, name = os.path.split(os.path.abspath(path))
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -37,7 +37,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        os.unlink(temporary)
         raise
 
 
@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     Raises FileNotFoundError where there is none, CheckpointError where it is no such file or damaged.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"load: no such file: {path}")
     try:
         return {name: from_numpy(array) for name, array in load_file(path).items()}

@@ -277,7 +277,7 @@ def walk(
             tensor, g, _ = pending.pop(time)
             node = tensor.grad_fn
             if tensor._retains_grad or id(tensor) in wanted_ids:
-                kept.append((tensor, g if create_graph else own(g)))
+                kept.append((tensor, g if create_graph else own(g, tensor)))
             rules = node.rules
             if rules is None:
                 raise RuntimeError(
@@ -295,7 +295,7 @@ def walk(
                         array = x.array
                         if type(dx) is not type(g) or dx.shape != array.shape or dx.dtype is not array.dtype:
                             dx = node.op.fit(dx, x, position)
-                        send(x, dx, dx is not g and (create_graph or dx.base is None))
+                        send(x, dx, create_graph or is_fresh(dx, g))
             if not retain_graph:
                 node.inputs, node.rules = (), None  # let go of what went in and of what the rules remember
 
@@ -304,13 +304,24 @@ def walk(
     with set_grad_enabled(create_graph):
         backend.QUIET.copy().run(visit_all)
     for leaf, g, fresh in leaves.values():
-        kept.append((leaf, g if create_graph or (fresh and g.flags.c_contiguous) else own(g)))
+        kept.append((leaf, g if create_graph or (fresh and g.strides == leaf.array.strides) else own(g, leaf)))
     return kept
 
 
-def own(array: Any) -> Any:
-    """A copy that is contiguous, writeable and nobody else's."""
-    return array.copy(order="C")
+def is_fresh(dx: Any, g: Any) -> bool:
+    """Whether what a rule gave is an array of its own, or another arrangement of one: not g, a view of g, or a part."""
+    base = dx.base
+    if base is None:
+        return dx is not g
+    same_elements = base.size == dx.size and getattr(dx.flags, "writeable", True)  # NumPy's broadcast views are not
+    return base is not g and base is not g.base and same_elements
+
+
+def own(g: Any, tensor: Tensor) -> Any:
+    """A copy of a gradient that is nobody else's, and lies in memory as its Tensor does."""
+    copy = backend.OWNERS[type(g)].xp.empty_like(tensor.array)
+    copy[...] = g
+    return copy
 
 
 def stale(tensor: Tensor, node: Node) -> RuntimeError:

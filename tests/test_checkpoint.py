@@ -1,6 +1,7 @@
 """Weights in files: the round trip, torch's reading of them, and files that are no weights."""
 
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch, call):
     def full(*args, **options):
         raise OSError(28, "No space left on device")
 
-    where = checkpoint.tempfile if call == "mkstemp" else checkpoint.os
+    where = tempfile if call == "mkstemp" else checkpoint.os
     monkeypatch.setattr(where, call, full)
     with pytest.raises(OSError, match="No space"):
         mg.save({"x": mg.zeros(2)}, path)

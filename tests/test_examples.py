@@ -21,6 +21,7 @@ import strict
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = ["linear_regression", "mnist_logistic", "mnist_mlp", "your_own_op"]
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
+PICTURES = ["curves.png", "mistakes.png", "surface.png", "weights.png"]
 Done = subprocess.CompletedProcess[str]
 
 
@@ -151,12 +152,9 @@ def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
         "--hidden 32 16 --epochs 3 --batch-size 50 --lr 0.01 --optimizer adamw --dtype float64 --seed 7 --out runs"
     )
     text = succeeds(run(tmp_path, "mnist_mlp", *options.split()))
-    assert sorted(file.name for file in (tmp_path / "runs").iterdir()) == [
-        "curves.png",
-        "history.csv",
-        "mistakes.png",
-        "run.json",
-    ]
+    written = {file.name for file in (tmp_path / "runs").iterdir()}
+    assert written == {"history.csv", "run.json", *PICTURES}
+    assert set(re.findall(r"Written to runs: (.*)", text)[0].split(", ")) == written
     with open(tmp_path / "runs" / "history.csv", newline="") as file:
         header, *history = csv.reader(file)
     assert header == COLUMNS
@@ -187,7 +185,7 @@ def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
     assert record["device"]["name"] == "cpu"
     assert record["data"]["name"] == "digits"
     assert all(re.fullmatch("[0-9a-f]{64}", record["data"]["checksum"][part]) for part in ("train", "test"))
-    for name in ("curves.png", "mistakes.png"):
+    for name in PICTURES:
         start = (tmp_path / "runs" / name).read_bytes()[:24]
         assert start[:8] == b"\x89PNG\r\n\x1a\n"
         assert min(struct.unpack(">II", start[16:24])) > 300
@@ -270,6 +268,71 @@ def test_a_sheet_is_drawn_of_any_number_of_mistakes(count, main_job, tmp_path):
     mistake = pictures.Mistake([[0.0, 1.0], [1.0, 0.0]], 1, 0, 0.9)
     pictures.sheet([mistake] * count, 1000, ["T-shirt/top", "Ankle boot"], tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 3000
+
+
+def test_the_first_weights_are_images_the_largest_first(main_job):
+    pytest.importorskip("matplotlib")
+    from record import first_weights
+
+    import minigrad as mg
+
+    model = main_job.build_model([6, 3, 2], "float32")
+    weight = [[1.0] * 6, [float(i) for i in range(6)], [0.0] * 6]
+    model[1].weight = mg.nn.Parameter(mg.tensor(weight))
+    largest = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    assert first_weights(model, (2, 3)) == [largest, [[1.0] * 3] * 2, [[0.0] * 3] * 2]
+
+
+def test_the_surface_holds_the_losses_of_real_steps_and_leaves_the_model_alone(main_job):
+    from surface import measure
+
+    import minigrad as mg
+    from minigrad import data, optim
+    from minigrad.nn import functional as F
+
+    def fresh() -> mg.nn.Module:
+        mg.manual_seed(0)
+        return main_job.build_model([64, 64, 10], "float64")
+
+    images, labels = next(iter(data.DataLoader(data.Digits(train=True), 50)))
+    images = images.to(dtype="float64")
+    model = fresh()
+    surface = measure(model, images, labels, points=7)
+    assert {name: p.tolist() for name, p in model.named_parameters()} == {
+        name: p.tolist() for name, p in fresh().named_parameters()
+    }
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for rate, expected in list(zip(surface.rates, surface.stepped))[::7]:
+        model = fresh()
+        F.cross_entropy(model(images), labels).backward()
+        optim.SGD(model.parameters(), lr=rate).step()
+        assert F.cross_entropy(model(images), labels).item() == pytest.approx(expected, rel=1e-9)
+    assert surface.loss > min(surface.stepped)  # there is a valley
+    assert max(surface.stepped) > 2 * surface.loss  # and its far wall
+    small = surface.rates[0]  # so small a step that the slope is all there is
+    assert surface.loss - surface.stepped[0] == pytest.approx(small * surface.slope**2, rel=0.01)
+    assert (len(surface.plane), len(surface.plane[0])) == (len(surface.across), len(surface.along)) == (7, 7)
+    middle = surface.across.index(0)
+    flat = max(abs(row[0] - surface.plane[middle][0]) for row in surface.plane)
+    assert flat < (max(surface.plane[middle]) - min(surface.plane[middle])) / 2  # a random direction changes less
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e6])
+def test_the_surface_is_drawn_where_there_is_no_slope_and_where_the_loss_is_huge(scale, main_job, tmp_path):
+    pytest.importorskip("matplotlib")
+    import pictures
+    from surface import measure
+
+    import minigrad as mg
+    from minigrad import data
+
+    images, labels = next(iter(data.DataLoader(data.Digits(train=True), 50)))
+    model = main_job.build_model([64, 8, 10], "float32")
+    with mg.no_grad():
+        for parameter in model.parameters():
+            parameter *= scale
+    pictures.landscape(measure(model, images, labels, points=5), 0.1, tmp_path / "surface.png")
+    assert (tmp_path / "surface.png").stat().st_size > 3000
 
 
 # Real MNIST

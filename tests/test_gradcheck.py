@@ -262,6 +262,12 @@ def test_the_report_names_the_output_and_the_parameter():
     assert "d(parameter weight[" in report.faults[0].place
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rule_that_takes_the_size_of_g_is_caught_for_one_output_too(seed):
+    function = planted(lambda xp, x: (x * x).sum(), lambda xp, x, g: 2 * x * abs(g))
+    assert "not linear in the incoming" in str(verdict(function, numbers(3), seed=seed))
+
+
 def test_only_the_wrong_argument_is_blamed():
     function = planted(lambda xp, x, w: x * w, lambda xp, x, w, g: g * w, lambda xp, x, w, g: -g * x)
     assert [fault.name for fault in verdict(function, numbers(3), numbers(3, seed=1)).faults] == ["input 1"]
@@ -357,6 +363,11 @@ def test_no_subgradient_at_a_kink_fails_with_the_interval(value):
     assert report.faults[0].interval == pytest.approx((-1, 1), abs=1e-3)
     assert "no subgradient" in str(report)
     assert "a kink: slopes from -1 to 1" in str(report)
+
+
+def test_the_end_of_the_interval_is_a_subgradient_though_the_measured_one_falls_short_of_it():
+    rule = lambda xp, x, g: g * xp.exp(-x) * (x >= 0)
+    assert gradcheck(planted(lambda xp, x: xp.maximum(1 - xp.exp(-x), 0), rule), mg.tensor([0.0, 1.0])).kinks
 
 
 def test_a_jump_does_not_pass_as_a_kink():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import backend, ops
@@ -57,13 +58,19 @@ def reduction_named(reduction: str) -> str:
     return reduction
 
 
-def reduce(loss: Tensor, reduction: str, count: Any = None) -> Tensor:
-    """The losses of the samples as they are, their sum, or their mean: the sum / `count`, else their number."""
+def reduce(loss: Tensor, reduction: str, count: Tensor | None = None) -> Tensor:
+    """The losses of the samples as they are, their sum, or their mean: the sum / `count`, else their number.
+
+    A mean of nothing is nan, and its gradient is 0, as in torch.
+    """
     if reduction_named(reduction) == "none":
         return loss
     if reduction == "sum":
         return loss.sum()
-    return loss.mean() if count is None else loss.sum() / count
+    if count is None:
+        return loss.mean()
+    nothing = count == 0
+    return loss.sum() / ops.where(nothing, 1.0, count) + ops.where(nothing, math.nan, count * 0)
 
 
 def expect(name: str, role: str, given: Any, like: Tensor, shape: tuple[int, ...] | None = None) -> None:

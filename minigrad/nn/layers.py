@@ -26,7 +26,8 @@ class Linear(Module):
         if in_features < 1 or out_features < 1:
             raise ValueError(f"Linear: expected sizes of 1 or more, got {in_features} -> {out_features}")
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(zeros(out_features, in_features, device=device, dtype=dtype))
+        # Wᵀ lies row by row in memory: X Wᵀ, and Xᵀ G for its gradient, then read and write in order, which is faster.
+        self.weight = Parameter(zeros(in_features, out_features, device=device, dtype=dtype).T)
         self.bias = Parameter(zeros(out_features, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
 

@@ -1,0 +1,272 @@
+"""A device that runs on any CPU and is as strict as a GPU: it shows that minigrad never mixes host and device.
+
+A `StrictArray` holds a NumPy array out of sight. NumPy's functions and NumPy's operands are refused, as CuPy refuses
+them; what gives a NumPy scalar gives a 0-d array here; a position out of range in an array of positions wraps around;
+and every copy to the host is counted (`host_copies`). Its functions, `xp`, are those that NumPy and CuPy both have.
+
+It shows that the seam holds, not that CUDA works.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy
+
+from minigrad import backend
+
+# What minigrad may ask of a library. tests/test_strict.py holds that NumPy and CuPy have each of these names.
+UFUNCS = """
+    abs absolute add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor cbrt ceil cos cosh divide equal exp
+    exp2 expm1 floor floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less less_equal log
+    log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul maximum minimum multiply negative
+    nextafter not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh true_divide
+"""
+FUNCTIONS = """
+    all allclose amax amin any arange argmax argmin argsort array array_equal asarray ascontiguousarray atleast_1d
+    atleast_2d bincount broadcast_arrays broadcast_to clip concatenate copy count_nonzero cumprod cumsum diag diagonal
+    dot einsum empty empty_like expand_dims eye flip full full_like identity isclose ix_ linspace max mean meshgrid min
+    moveaxis nan_to_num nonzero ones ones_like outer prod ravel repeat reshape roll round shares_memory sort split
+    squeeze stack std sum swapaxes take take_along_axis tensordot tile trace transpose tril triu unique var where zeros
+    zeros_like
+"""
+CONSTANTS = "inf nan pi e newaxis float16 float32 float64 int8 int16 int32 int64 uint8 bool_ dtype ndarray"
+
+_copies = 0
+_alive: WeakValueDictionary[int, StrictArray] = WeakValueDictionary()  # by the identity of their NumPy arrays
+
+
+def host_copies() -> int:
+    """How many copies from this device to the host were made so far."""
+    return _copies
+
+
+def _count() -> None:
+    global _copies
+    _copies += 1
+
+
+def _refuse(given: Any) -> TypeError:
+    return TypeError(f"strict device: expected its own arrays or Python numbers, got {type(given).__name__} of NumPy")
+
+
+def _inside(value: Any) -> Any:
+    """The NumPy array in a StrictArray, or in a tuple, list or dict of them. NumPy's own are refused."""
+    if isinstance(value, StrictArray):
+        return value.host
+    if isinstance(value, (numpy.ndarray, numpy.generic)):
+        raise _refuse(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_inside(item) for item in value)
+    if isinstance(value, dict):
+        return {name: _inside(item) for name, item in value.items()}
+    return value
+
+
+def _outside(value: Any) -> Any:
+    """Results as StrictArrays: scalars of NumPy become 0-d arrays."""
+    if isinstance(value, (numpy.ndarray, numpy.generic)):
+        return StrictArray(numpy.asarray(value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_outside(item) for item in value)
+    return value
+
+
+def _wrapper(host: numpy.ndarray) -> StrictArray:
+    """The one StrictArray of a NumPy array that others are views of."""
+    alive = _alive.get(id(host))
+    return alive if alive is not None and alive.host is host else StrictArray(host)
+
+
+class Flags:
+    """Of a NumPy array's flags those that CuPy's arrays have."""
+
+    def __init__(self, flags: Any) -> None:
+        self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
+
+
+class StrictArray:
+    """An array on the strict device."""
+
+    __slots__ = ("__weakref__", "base", "host")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: numpy.ndarray) -> None:
+        self.host = host
+        # As in NumPy and CuPy, all views of an array have one and the same object as `base`, which they keep alive.
+        self.base: StrictArray | None = None
+        if isinstance(host.base, numpy.ndarray):
+            self.base = _wrapper(host.base)
+        _alive[id(host)] = self
+
+    # What it is
+    shape = property(lambda self: self.host.shape)
+    dtype = property(lambda self: self.host.dtype)
+    ndim = property(lambda self: self.host.ndim)
+    size = property(lambda self: self.host.size)
+    strides = property(lambda self: self.host.strides)
+    itemsize = property(lambda self: self.host.itemsize)
+    nbytes = property(lambda self: self.host.nbytes)
+    flags = property(lambda self: Flags(self.host.flags))
+    T = property(lambda self: _outside(self.host.T))
+
+    def __len__(self) -> int:
+        return len(self.host)
+
+    def __repr__(self) -> str:
+        return f"StrictArray({self.host!r})"
+
+    # What NumPy would do with it
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("strict device: implicit conversion to NumPy; copy to the host explicitly")
+
+    def __array_function__(self, function: Any, *args: Any) -> Any:
+        raise TypeError(
+            f"strict device: numpy.{function.__name__} was given one of its arrays; call xp.{function.__name__}"
+        )
+
+    def __array_ufunc__(self, ufunc: Any, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"strict device: numpy.{ufunc.__name__} was given one of its arrays; call xp.{ufunc.__name__}")
+
+    # Elements
+    def _index(self, index: Any, axis: int = 0) -> Any:
+        """The index with arrays of positions wrapped around, where NumPy would raise IndexError."""
+        parts = index if isinstance(index, tuple) else (index,)
+        after = sum(part is not None and part is not Ellipsis for part in parts)
+        wrapped = []
+        for part in parts:
+            part = numpy.asarray(part) if isinstance(part, list) else _inside(part)
+            if part is Ellipsis:
+                axis = self.ndim - after
+            elif part is not None:
+                after -= 1
+                if (
+                    isinstance(part, numpy.ndarray)
+                    and part.dtype.kind in "iu"
+                    and axis < self.ndim
+                    and self.shape[axis]
+                ):
+                    part = part % self.shape[axis]
+                axis += part.ndim if isinstance(part, numpy.ndarray) and part.dtype == bool else 1
+            wrapped.append(part)
+        return tuple(wrapped) if isinstance(index, tuple) else wrapped[0]
+
+    def __getitem__(self, index: Any) -> StrictArray:
+        return _outside(self.host[self._index(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.host[self._index(index)] = _inside(value)
+
+    def __iter__(self) -> Any:
+        return (self[i] for i in range(len(self)))
+
+    # To the host: each is a copy that waits for the device
+    def _to_host(self) -> numpy.ndarray:
+        _count()
+        return self.host.copy()
+
+    def item(self, *args: Any) -> Any:
+        return self._to_host().item(*args)
+
+    def tolist(self) -> Any:
+        return self._to_host().tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self._to_host())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self._to_host().__index__()
+
+
+def _operator(name: str) -> Any:
+    def call(self: StrictArray, *others: Any) -> Any:
+        for other in others:
+            if isinstance(other, (numpy.ndarray, numpy.generic)):
+                raise _refuse(other)
+            if not isinstance(other, (StrictArray, bool, int, float)):
+                return NotImplemented
+        return _outside(getattr(self.host, name)(*map(_inside, others)))
+
+    return call
+
+
+def _in_place(name: str) -> Any:
+    def call(self: StrictArray, other: Any) -> StrictArray:
+        getattr(self.host, name)(_inside(other))
+        return self
+
+    return call
+
+
+def _method(name: str) -> Any:
+    def call(self: StrictArray, *args: Any, **kwargs: Any) -> Any:
+        return _outside(getattr(self.host, name)(*_inside(args), **_inside(kwargs)))
+
+    return call
+
+
+BINARY = "add sub mul truediv floordiv mod pow and or xor"
+OPERATORS = "neg pos abs invert eq ne lt le gt ge matmul rmatmul"
+METHODS = """
+    all any argmax argmin astype clip copy cumsum diagonal dot fill flatten max mean min prod ravel repeat reshape round
+    sort squeeze std sum swapaxes take trace transpose var view
+"""
+for _name in BINARY.split():
+    setattr(StrictArray, f"__{_name}__", _operator(f"__{_name}__"))
+    setattr(StrictArray, f"__r{_name}__", _operator(f"__r{_name}__"))
+    setattr(StrictArray, f"__i{_name}__", _in_place(f"__i{_name}__"))
+for _name in OPERATORS.split():
+    setattr(StrictArray, f"__{_name}__", _operator(f"__{_name}__"))
+for _name in METHODS.split():
+    setattr(StrictArray, _name, _method(_name))
+
+
+class Function:
+    """A function of NumPy, on StrictArrays only."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+        self.function = getattr(numpy, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _outside(self.function(*_inside(args), **_inside(kwargs)))
+
+    def at(self, target: StrictArray, index: Any, *values: Any) -> None:
+        """As the method of NumPy's ufuncs; a position out of range wraps around."""
+        self.function.at(target.host, target._index(index), *_inside(values))
+
+
+class Namespace:
+    """`xp` of the strict device. A name that NumPy and CuPy do not both have is an AttributeError."""
+
+    def __init__(self) -> None:
+        for name in (UFUNCS + FUNCTIONS).split():
+            setattr(self, name, Function(name))
+        for name in CONSTANTS.split():
+            setattr(self, name, getattr(numpy, name))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"strict device: `{name}` is not among the functions that NumPy and CuPy both have")
+
+
+def _from_host(array: Any) -> StrictArray:
+    return StrictArray(numpy.array(array, order="C"))
+
+
+def load() -> backend.Library:
+    """The library of the strict device."""
+    return backend.Library(
+        Namespace(), StrictArray, backend.device("strict"), _from_host, StrictArray._to_host, lambda: None
+    )
+
+
+def register() -> None:
+    """Make `device("strict")` known to minigrad."""
+    backend.register("strict", load)

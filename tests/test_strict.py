@@ -1,0 +1,165 @@
+"""The strict device is as strict as it says: else what passes on it would prove nothing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+import strict
+from strict import StrictArray, host_copies
+
+import minigrad as mg
+import minigrad.nn.functional as F
+from minigrad import nn, optim
+from minigrad.backend import library
+
+LIB = library("strict")
+xp = LIB.xp
+
+
+def on_device(values: Any) -> StrictArray:
+    return LIB.from_host(np.array(values))
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda a: np.exp(a),
+        lambda a: np.sum(a),
+        lambda a: np.where(a > 0, a, 0.0),
+        lambda a: np.asarray(a),
+        lambda a: np.array([a, a]),
+        lambda a: a + np.ones(3),
+        lambda a: np.ones(3) + a,
+        lambda a: np.float64(2) * a,
+        lambda a: a * np.float32(2),
+        lambda a: a[np.array([0])],
+        lambda a: xp.maximum(a, np.ones(3)),
+        lambda a: xp.concatenate([a, np.ones(3)]),
+        lambda a: a.__iadd__(np.ones(3)),
+        lambda a: a.__setitem__(0, np.float64(1)),
+    ],
+)
+def test_numpy_is_refused(mix: Any) -> None:
+    with pytest.raises(TypeError, match="strict device"):
+        mix(on_device([1.0, 2.0, 3.0]))
+
+
+def test_results_are_arrays_of_the_device_never_scalars() -> None:
+    a = on_device([1.0, 2.0, 3.0])
+    for result in (
+        a.sum(),
+        a[0],
+        a @ a,
+        a.max(),
+        xp.sum(a),
+        -a[0],
+        a[0] + 1,
+        xp.add(a[0], a[1]),
+        a > 1,
+        xp.amax(a, axis=0),
+    ):
+        assert type(result) is StrictArray
+    assert a[0].shape == ()
+
+
+def test_positions_out_of_range_wrap_around_as_on_a_gpu() -> None:
+    a = on_device([1.0, 2.0, 3.0])
+    assert a[on_device([3, -4, 1])].tolist() == [1.0, 3.0, 2.0]
+    a[on_device([4])] = 9.0
+    assert a.tolist() == [1.0, 9.0, 3.0]
+    xp.add.at(a, on_device([5, 5]), on_device([1.0, 1.0]))
+    assert a.tolist() == [1.0, 9.0, 5.0]
+
+
+def test_minigrad_refuses_those_positions_all_the_same() -> None:
+    x = mg.zeros(3, device="strict")
+    with pytest.raises(IndexError, match="getitem: expected positions from -3 to 2, got 0 to 3"):
+        x[mg.tensor([0, 3], device="strict")]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [bool, float, int, lambda a: a.item(), lambda a: a.tolist(), LIB.to_host, lambda a: range(3)[a], lambda a: [1][a:]],
+)
+def test_copies_to_the_host_are_counted(look: Any) -> None:
+    before = host_copies()
+    look(on_device(1))
+    assert host_copies() == before + 1
+
+
+def test_work_on_the_device_is_no_copy() -> None:
+    before = host_copies()
+    a = on_device([[1.0, 2.0], [3.0, 4.0]])
+    (a @ a.T + a.sum(axis=0) > 2).any()
+    assert host_copies() == before
+
+
+def test_copies_are_copies() -> None:
+    host = np.ones(3)
+    a = LIB.from_host(host)
+    back = LIB.to_host(a)
+    a += 1
+    assert host.tolist() == back.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_flags_and_base_are_those_of_cupy() -> None:
+    a = on_device([[1.0, 2.0], [3.0, 4.0]])
+    assert a.flags.c_contiguous
+    assert not a.T.flags.c_contiguous
+    assert a.base is None
+    assert a.T.base is a[0].base is a.T[1:].base is a
+    assert not hasattr(a.flags, "writeable")
+
+
+def test_only_functions_that_numpy_and_cupy_both_have() -> None:
+    with pytest.raises(AttributeError, match="`nonsense` is not among the functions that NumPy and CuPy both have"):
+        _ = xp.nonsense
+    with pytest.raises(AttributeError, match="`block`"):  # NumPy's alone
+        _ = xp.block
+    names = f"{strict.UFUNCS} {strict.FUNCTIONS} {strict.CONSTANTS}".split()
+    assert [name for name in names if not hasattr(np, name)] == []
+
+
+@pytest.mark.skipif(find_spec("cupy") is None, reason="CuPy is not installed")
+def test_cupy_has_every_function_of_the_strict_device() -> None:
+    cupy = pytest.importorskip("cupy")
+    names = f"{strict.UFUNCS} {strict.FUNCTIONS} {strict.CONSTANTS}".split()
+    assert [name for name in names if not hasattr(cupy, name)] == []
+
+
+def test_a_training_step_makes_no_copy_to_the_host() -> None:
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).to("strict")
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x = mg.randn(16, 4, device="strict")
+    labels = mg.randint(0, 3, (16,), device="strict")
+    labels.label_range = (0, 2)  # as the DataLoader notes it
+    before = host_copies()
+    for _ in range(3):
+        loss = F.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert host_copies() == before
+    labels.label_range = None
+    F.cross_entropy(model(x), labels)
+    assert 0 < host_copies() - before <= 2
+
+
+def test_the_same_training_gives_the_same_numbers_as_on_the_cpu() -> None:
+    def train(device: str) -> Any:
+        mg.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 3)).to(device)
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        x, labels = mg.randn(16, 4, device=device), mg.randint(0, 3, (16,), device=device)
+        for _ in range(5):
+            loss = F.cross_entropy(model(x), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return [parameter.tolist() for parameter in model.parameters()]
+
+    assert train("strict") == train("cpu")
