@@ -105,10 +105,10 @@ class Minigrad:
         self.optimizer = optim.SGD(self.model.parameters(), lr=LR)
         self.dataset = data.TensorDataset(mg.tensor(images).to(self.device), mg.tensor(labels).to(self.device))
         self.ranges = self.dataset.label_ranges(slice(None))
-        self.mg, self.loss = mg, nn.functional.cross_entropy
+        self.library, self.loss = mg.backend.library(self.device), nn.functional.cross_entropy
 
     def step(self, index: Any) -> Any:
-        images, labels = self.dataset.gather(self.mg.backend.library(self.device).from_host(index))
+        images, labels = self.dataset.gather(self.library.from_host(index))
         labels.label_range = self.ranges[1]
         loss = self.loss(self.model(images), labels)
         loss.backward()
@@ -120,7 +120,7 @@ class Minigrad:
         return [parameter.detach().cpu().numpy().T for parameter in self.model.parameters()]
 
     def finish(self) -> None:
-        self.mg.backend.library(self.device).synchronize()
+        self.library.synchronize()
 
 
 class MinigradCuPy(Minigrad):

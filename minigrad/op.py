@@ -50,11 +50,14 @@ class Op:
         self.optional = any(p.default is None for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.static = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.names = {*self.static}
         axes = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
         self.core = [None if "..." in signature else len(names) for names in axes]
 
     def sort(self, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arrays and static arguments of a call, apart: static ones may be positional, and in NumPy's spelling."""
+        if len(args) == len(self.arrays) and static.keys() <= self.names:
+            return args, static
         static = {NUMPY_SPELLING.get(name, name): value for name, value in static.items()}
         if self.variadic:
             rest = args[1:] if args and isinstance(args[0], (list, tuple)) else ()

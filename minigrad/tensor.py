@@ -313,7 +313,7 @@ def is_fresh(dx: Any, g: Any) -> bool:
     base = dx.base
     if base is None:
         return dx is not g
-    same_elements = base.size == dx.size and getattr(dx.flags, "writeable", True)  # NumPy's broadcast views are not
+    same_elements = base.size == dx.size > 0 and getattr(dx.flags, "writeable", True)  # NumPy's broadcast views are not
     return base is not g and base is not g.base and same_elements
 
 

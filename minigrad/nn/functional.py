@@ -77,7 +77,7 @@ def expect(name: str, role: str, given: Any, like: Tensor, shape: tuple[int, ...
     """Raise unless `given` is a Tensor on the device of `like`, and of this shape if one is named."""
     if not isinstance(given, Tensor):
         raise TypeError(f"{name}: expected a Tensor as {role}, got {type(given).__name__}; write tensor(...)")
-    if given.device != like.device:
+    if type(given.array) is not type(like.array):
         raise RuntimeError(
             f"{name}: expected {role} on {like.device}, got {given.device}; write {role}.to('{like.device}')"
         )
@@ -180,7 +180,8 @@ def cross_entropy(
     dim = class_axis(name, input, target, weight)
     some_ignored = check_labels(name, target, input.shape[dim], ignore_index)
     if weight is None and not some_ignored and not label_smoothing:
-        return ops.label_cross_entropy(input, is_label(input, target, dim), dim, reduction_named(reduction))
+        truth = is_label(input, target, dim)
+        return ops.label_cross_entropy(input, truth, dim=dim, reduction=reduction_named(reduction))
     q, count = class_weights(input, target, dim, weight, ignore_index, label_smoothing)
     return reduce(ops.cross_entropy(input, q, dim), reduction, count)
 

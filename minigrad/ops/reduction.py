@@ -14,6 +14,12 @@ def kept(shape, dim):
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
+def repeated(xp, g, shape, dim):
+    """The gradient of a reduction over dim, repeated along it."""
+    g = xp.reshape(g, kept(shape, dim))
+    return g if g.shape == shape else xp.broadcast_to(g, shape)
+
+
 @op("(...)->(...)")
 def sum(xp, x, *, dim=None, keepdim=False):
     """y = Σ x over dim
@@ -23,7 +29,7 @@ def sum(xp, x, *, dim=None, keepdim=False):
     if x.dtype.kind != "f":
         x = x.astype("int64")
     y = xp.sum(x, axis=dim, keepdims=keepdim)
-    return y, (lambda g: xp.broadcast_to(xp.reshape(g, kept(x.shape, dim)), x.shape),)
+    return y, (lambda g: repeated(xp, g, x.shape, dim),)
 
 
 @op("(...)->(...)", floating=True)
@@ -34,7 +40,7 @@ def mean(xp, x, *, dim=None, keepdim=False):
     """
     n = math.prod(size for size, one in zip(x.shape, kept(x.shape, dim)) if one == 1)
     y = xp.sum(x, axis=dim, keepdims=keepdim) / n
-    return y, (lambda g: xp.broadcast_to(xp.reshape(g / n, kept(x.shape, dim)), x.shape),)
+    return y, (lambda g: repeated(xp, g / n, x.shape, dim),)
 
 
 def share_among_equals(xp, x, y, dim):
