@@ -2,7 +2,7 @@
 
 Between the pixels and the ten scores lie hidden layers: each is a Linear layer and a ReLU, max(x, 0), without which the
 layers together would be no more than one. Play with --hidden, --lr, --batch-size, --epochs and --optimizer; --out DIR
-keeps the figures, the learning curves and a sheet of the images that the model misreads.
+keeps the figures and draws the learning curves, the misread images, the first weights and the loss surface.
 
 Loss and accuracy are measured after each epoch, on both sets; the seconds and the images/s are those of training alone.
 """
@@ -184,8 +184,8 @@ def main() -> None:
     else:
         print(f"90 % test accuracy was not reached in {options.epochs} epochs: try more --epochs or a larger --lr.")
     if record:
-        record.draw(model, test_batches, options.dtype)
-        print(f"Written to {options.out}: history.csv, run.json, curves.png, mistakes.png")
+        record.draw(model, train, test_batches, options)
+        print(f"Written to {options.out}: {', '.join(record.files)}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""The pictures of a run, drawn with matplotlib: the learning curves, and a sheet of the images that were misread."""
+"""The pictures of a run, drawn with matplotlib: learning curves, misread images, first weights, loss surface."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure  # no pyplot: no window, no global state
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
+from surface import Surface
 
 TRAIN, TEST, FAINT = "tab:blue", "tab:orange", "0.6"
 
@@ -44,22 +45,78 @@ def curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def tiles(title: str, count: int, columns: int, height: float) -> tuple[Figure, list[Any]]:
+    """A figure 10 inches wide with axes for `count` images in rows, each row of this height."""
+    rows = max(1, -(-count // columns))
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.06, wspace=0, hspace=0)
+    figure = Figure(figsize=(10, height * rows + 0.5), layout=layout)
+    figure.suptitle(title, fontsize=14)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in places:
+        axes.set_axis_off()
+    return figure, places
+
+
 def sheet(mistakes: Sequence[Mistake], count: int, classes: Sequence[str], path: Path, most: int = 40) -> None:
     """The first mistakes as images, each with its label, what it was taken for, and with which probability."""
     shown = mistakes[:most]
-    columns = 8
-    rows = max(1, -(-len(shown) // columns))
-    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
-    figure = Figure(figsize=(1.3 * columns, 1.75 * rows + 0.5), layout=layout)
     title = f"{len(mistakes):,} of {count:,} test images misread"
     if len(mistakes) > most:
         title += f"; the {most} of which the model was surest"
-    figure.suptitle(title, fontsize=13)
-    tiles = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in tiles:
-        axes.set_axis_off()
-    for axes, mistake in zip(tiles, shown):
+    figure, places = tiles(title, len(shown), 10, 1.6)
+    size = 11 if max(map(len, classes)) < 4 else 7  # FashionMNIST has long names
+    for axes, mistake in zip(places, shown):
         axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
         truth, guess = classes[mistake.label], classes[mistake.guess]
-        axes.set_title(f"is {truth}\nread as {guess}, {100 * mistake.probability:.0f} %", fontsize=9)
+        axes.set_title(f"is {truth}\nread as {guess}\n{100 * mistake.probability:.1f} %", fontsize=size)
+    figure.savefig(path, dpi=150)
+
+
+def weights(units: Sequence[list[list[float]]], count: int, path: Path) -> None:
+    """The weights (H, W) of units of the first layer, of `count`, as images: red above 0, blue below."""
+    title = f"{len(units)} of the {count:,} units of the first layer: ink on red raises a unit, ink on blue lowers it"
+    figure, places = tiles(title, len(units), 10, 1.0)
+    sizes = sorted(abs(weight) for unit in units for row in unit for weight in row)
+    largest = sizes[int(0.998 * (len(sizes) - 1))] or 1.0  # a few outliers would make all others pale
+    for axes, unit in zip(places, units):
+        axes.imshow(unit, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    figure.savefig(path, dpi=120)
+
+
+def landscape(surface: Surface, lr: float, path: Path) -> None:
+    """The map of the loss around the weights, and the loss after one step with each learning rate."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    plane, line = figure.subplots(1, 2)
+    top = 2 * surface.loss
+    heights = [[min(loss, 4 * top) for loss in row] for row in surface.plane]
+    lowest = min(map(min, heights))
+    levels = [lowest + (top - lowest) * i / 20 for i in range(21)]
+    map_of_loss = plane.contourf(surface.along, surface.across, heights, levels, cmap="Blues", extend="max")
+    figure.colorbar(map_of_loss, ax=plane, label="loss", format="%.3g", ticks=levels[::5])
+    step = lr * surface.slope
+    if 0.02 < step / surface.along[-1] <= 1:  # else too small to be seen, or off the map
+        arrow = {"arrowstyle": "->", "color": "black", "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
+        plane.annotate("", (step, 0), (0, 0), arrowprops=arrow)
+    plane.plot(0, 0, "o", color="black")
+    plane.annotate("weights now", (0, 0), (0, 8), textcoords="offset points")
+    plane.set(
+        title="The loss around the weights",
+        xlabel="distance against the gradient",
+        ylabel="distance in a random direction",
+        aspect="equal",
+    )
+
+    promised = [surface.loss - rate * surface.slope**2 for rate in surface.rates]
+    stepped = [min(loss, 4 * top) for loss in surface.stepped]
+    line.plot(surface.rates, stepped, color=TRAIN, label="the loss after one step")
+    line.plot(surface.rates, promised, "--", color=TEST, label="as the slope promises: loss - lr · |gradient|²")
+    line.axhline(surface.loss, color=FAINT, linewidth=1)
+    line.text(0.01, surface.loss, "now", color=FAINT, va="bottom", transform=line.get_yaxis_transform())
+    line.axvline(lr, color="0.3", linestyle=":")
+    line.annotate(f" lr {lr:g}", (lr, 0.95), xycoords=line.get_xaxis_transform(), color="0.3")
+    line.set(title="One more step, by its learning rate", xlabel="learning rate", ylabel="loss", xscale="log")
+    line.set_ylim(0, top)
+    line.spines[["top", "right"]].set_visible(False)
+    line.grid(alpha=0.3)
+    line.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False)
     figure.savefig(path, dpi=150)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: history.csv, run.json, and the pictures curves.png and mistakes.png."""
+"""What a run leaves in its folder: its figures in history.csv and run.json, and four pictures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pictures
+import surface
 
 import minigrad as mg
 from minigrad import backend, data, nn
 
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
-FILES = ["history.csv", "run.json", "curves.png", "mistakes.png"]
+UNITS = 40  # of the first layer, that are drawn
+SAMPLES = 256  # training images on which the loss surface is measured
 
 
 class Record:
@@ -24,9 +26,11 @@ class Record:
     Raises OSError where the folder cannot be made or written.
     """
 
+    files = ("history.csv", "run.json", "curves.png", "mistakes.png", "weights.png", "surface.png")
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:  # nothing of an earlier run may pass for this one's
+        for name in self.files:  # nothing of an earlier run may pass for this one's
             (folder / name).unlink(missing_ok=True)
         self.folder = folder
         self.history: list[dict[str, float]] = []
@@ -60,12 +64,19 @@ class Record:
         self.history.append(dict(zip(COLUMNS, row)))
         self._write_row(list(row))
 
-    def draw(self, model: nn.Module, batches: data.DataLoader, dtype: str) -> None:
-        """Draw the learning curves, and the test images that the model misreads."""
+    def draw(self, model: nn.Module, train: Any, batches: data.DataLoader, options: argparse.Namespace) -> None:
+        """Draw the learning curves, the test images that are misread, the first weights and the loss around them."""
         pictures.curves(self.history, self.folder / "curves.png")
         test = batches.dataset
         classes = [name.split(" - ")[0] for name in test.classes]  # MNIST's are "0 - zero" and so on
-        pictures.sheet(find_mistakes(model, batches, dtype), len(test), classes, self.folder / "mistakes.png")
+        mistakes = find_mistakes(model, batches, options.dtype)
+        pictures.sheet(mistakes, len(test), classes, self.folder / "mistakes.png")
+
+        images, labels = next(iter(data.DataLoader(train, SAMPLES)))
+        units = first_weights(model, images.shape[2:])
+        pictures.weights(units[:UNITS], len(units), self.folder / "weights.png")
+        around = surface.measure(model, images.to(dtype=options.dtype), labels)
+        pictures.landscape(around, options.lr, self.folder / "surface.png")
 
 
 def hardware(device: backend.device) -> str:
@@ -86,3 +97,11 @@ def find_mistakes(model: nn.Module, batches: data.DataLoader, dtype: str) -> lis
         columns = (images[wrong][:, 0], labels[wrong], guesses[wrong], probabilities[wrong])
         mistakes += [pictures.Mistake(*entries) for entries in zip(*(column.tolist() for column in columns))]
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
+
+
+def first_weights(model: nn.Module, shape: tuple[int, ...]) -> list[Any]:
+    """The weights of each unit of the first layer, in the shape (H, W) of an image, the largest first."""
+    weight = next(model.parameters()).detach()
+    sizes = (weight * weight).sum(dim=1).tolist()
+    units = weight.reshape(-1, *shape).tolist()
+    return [units[i] for i in sorted(range(len(units)), key=lambda i: -sizes[i])]

@@ -1,0 +1,111 @@
+"""Make a notebook of each lesson; with --run it holds the results too.
+
+    python examples/make_notebooks.py --run --out notebooks
+
+The lesson is the source, the notebook is made from it: what main() does becomes cells of its own, and comments that
+begin a paragraph become text. So there is nothing to keep up by hand. Options go into the list in the first cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from command_line import Parser, Stop, run
+
+LESSONS = ["linear_regression", "mnist_logistic", "mnist_mlp", "your_own_op", "backprop_by_hand", "backprop_player"]
+LAST = {"backprop_player": "page"}  # an expression that the notebook shows at its end
+FOLDER = Path(__file__).resolve().parent
+
+
+def statements(source: str) -> Iterator[ast.stmt]:
+    """The statements of a lesson: those of its file, with those of main() in the place of main()."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "main":
+            yield from node.body[1:] if ast.get_docstring(node) else node.body
+        elif not isinstance(node, ast.If):  # if __name__ == "__main__"
+            yield node
+
+
+def cells(source: str) -> Iterator[tuple[str, str]]:
+    """The paragraphs of a lesson: ("markdown" or "code", text). A comment above a paragraph is text."""
+    lines = source.splitlines()
+    docstring, *rest = statements(source)
+    title, _, text = str(ast.literal_eval(ast.unparse(docstring))).strip().partition("\n")
+    yield "markdown", f"# {title}\n{text}"
+
+    code: list[str] = []
+    imports = True
+    for node in rest:
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
+        comment = first
+        while lines[comment - 1].strip().startswith("#"):
+            comment -= 1
+        begins = not lines[comment - 1].strip() or lines[comment - 1].startswith("def main(")
+        still = imports and isinstance(node, (ast.Import, ast.ImportFrom))
+        if begins and not still:
+            if code:
+                yield "code", "\n".join(code)
+            code, imports = [], False
+            if comment < first:
+                yield "markdown", " ".join(line.strip().lstrip("# ") for line in lines[comment:first])
+            comment = first
+        indent = node.col_offset
+        code += [line[indent:] for line in lines[comment : node.end_lineno]]
+    yield "code", "\n".join(code)
+
+
+def notebook(lesson: str, folder: Path) -> Any:
+    """The notebook of a lesson, to be written into this folder."""
+    from nbformat import v4
+
+    path = os.path.relpath(FOLDER, folder)
+    setup = f"import sys\n\nsys.path.insert(0, {path!r})\nsys.argv = [{lesson + '.py'!r}]  # add options here"
+    text, *rest = cells((FOLDER / f"{lesson}.py").read_text(encoding="utf-8"))
+    parts = [text, ("code", setup), *rest, *([("code", LAST[lesson])] if lesson in LAST else [])]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made = [
+        v4.new_code_cell(text, id=f"cell-{i}") if kind == "code" else v4.new_markdown_cell(text, id=f"cell-{i}")
+        for i, (kind, text) in enumerate(parts)
+    ]
+    return v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+
+
+def execute(book: Any, folder: Path) -> None:
+    """Run all cells in a new kernel, in this folder; their results are kept in the notebook."""
+    from nbclient import NotebookClient
+
+    quiet = ["--IPKernelApp.log_level=40"]  # no warning that kernel and client talk over a local socket
+    place = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(
+        book, timeout=600, kernel_name="python3", resources=place, extra_arguments=quiet, coalesce_streams=True
+    )
+    client.execute()
+
+
+def main() -> None:
+    parser = Parser(__doc__ or "")
+    parser.add_argument("--out", type=Path, default=Path("notebooks"), metavar="DIR", help="default notebooks")
+    parser.add_argument("--run", action="store_true", help="run them, so that they hold the results")
+    parser.add_argument("--lesson", choices=LESSONS, nargs="+", default=LESSONS, help="default all", metavar="NAME")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for lesson in options.lesson:
+        try:
+            book = notebook(lesson, options.out)
+            if options.run:
+                execute(book, options.out)
+        except ImportError as error:
+            raise Stop(f"notebooks need more ({error}): pip install nbformat nbclient ipykernel") from None
+        from nbformat import write
+
+        path = options.out / f"{lesson}.ipynb"
+        write(book, path)
+        print(path, flush=True)
+
+
+if __name__ == "__main__":
+    run(main)
