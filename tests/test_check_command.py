@@ -156,7 +156,7 @@ def test_options_choose_ops_and_dtypes(capsys):
     [
         ("activation.py", "lambda g: g * (1 - y * y)", "lambda g: g * (1 - x * x)", "tanh", "WRONG gradient of x"),
         ("activation.py", "xp.sum(g * y, axis=dim", "0 * xp.sum(g * y, axis=dim", "softmax", "WRONG gradient of x"),
-        ("activation.py", "xp.where(y <= 0, 0.0, g)", "xp.where(y < 0, 0.0, g)", "relu", "WRONG gradient of x"),
+        ("activation.py", "g * (y != 0)", "g * (y == y)", "relu", "WRONG gradient of x"),
         ("arithmetic.py", "lambda g: g, lambda g: -g)", "lambda g: g, lambda g: g)", "sub", "WRONG gradient of w"),
         ("shape.py", "lambda g: xp.swapaxes(g, dim0, dim1)", "lambda g: g", "transpose", "raised RuntimeError"),
         ("elementwise.py", "xp.log1p(x), (", "xp.log(x), (", "log1p", "WRONG value"),
