@@ -139,6 +139,14 @@ def test_numbers_of_numpy_are_numbers():
             bad + x
 
 
+def test_clip_takes_numbers_and_says_so():
+    assert mg.clip(mg.tensor([-1.0, 3.0]), 0, 2).tolist() == [0.0, 2.0]
+    with pytest.raises(TypeError, match="write maximum and minimum"):
+        mg.clip(mg.ones(2), min=mg.ones(2))
+    with pytest.raises(ValueError, match="min, max or both"):
+        mg.clip(mg.ones(2))
+
+
 def test_conversions():
     x = mg.tensor([1.7, -2.0])
     assert x.long().tolist() == [1, -2]

@@ -99,6 +99,8 @@ def clip(xp, x, *, min=None, max=None):
     """
     if min is None and max is None:
         raise ValueError("expected min, max or both")
+    if hasattr(min, "shape") or hasattr(max, "shape"):
+        raise TypeError("expected numbers as min and max; between Tensors write maximum and minimum")
 
     def inside(g):
         g = g if min is None else xp.where(x >= min, g, 0.0)
