@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from . import backend
-from .backend import OWNERS, bool_
+from .backend import OWNERS, bool_, float32
 from .grad_mode import mode
 from .methods import OPS
 from .tensor import Node, Tensor, wrap
@@ -93,23 +93,16 @@ class Op:
                     f"{self.name}: expected Tensors on one device, got {tensors[0].device} and {tensor.device}; "
                     f"write x.to('{tensor.device}')"
                 )
-        numeric = [tensor for tensor in tensors if tensor.dtype != bool_]
         fraction = any(isinstance(arg, float) for arg in args)
-        target = backend.promote([t.shape for t in numeric or tensors], [t.dtype for t in numeric or tensors])
-        if target.kind != "f" and (self.floating or (fraction and numeric)):
-            target = backend.float32
-        if fraction and not numeric and not self.floating:  # bool and a fraction: NumPy would choose float64
-            like = tensors[0].array
-            xp = OWNERS[type(like)].xp
-            args = tuple(
-                wrap(xp.asarray(arg, dtype=backend.float32)) if isinstance(arg, float) else arg for arg in args
-            )
-            numeric = tensors  # nothing to cast
-            target = bool_
-        cast = numeric or (tensors if self.floating else [])
-        return tuple(
-            arg.to(dtype=target) if any(arg is t for t in cast) and arg.dtype != target else arg for arg in args
-        )
+        numeric = tensors if self.floating else [tensor for tensor in tensors if tensor.dtype != bool_]
+        if not numeric:  # bool alone: a fraction beside it is float32, where NumPy would choose float64
+            xp = OWNERS[type(tensors[0].array)].xp
+            return tuple(wrap(xp.asarray(arg, dtype=float32)) if isinstance(arg, float) else arg for arg in args)
+        target = backend.promote([tensor.shape for tensor in numeric], [tensor.dtype for tensor in numeric])
+        if target.kind != "f" and (self.floating or fraction):
+            target = float32
+        cast = {id(tensor) for tensor in numeric if tensor.dtype != target}
+        return tuple(arg.to(dtype=target) if id(arg) in cast else arg for arg in args)
 
     def plain(self, arg: Any) -> Any:
         """A number as a Python number, which takes the dtype of the Tensor it meets; an array as it is."""
