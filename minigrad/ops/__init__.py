@@ -28,7 +28,7 @@ from .shape import (
 
 # NumPy's names for ops that torch, and so minigrad, calls otherwise.
 TENSORS.swapaxes, TENSORS.transpose, TENSORS.concatenate = transpose, permute, cat
-TENSORS.copy, TENSORS.power = clone, pow
+TENSORS.copy = clone
 
 for _method in vars(Methods).values():
     if getattr(_method, "__name__", None) in OPS and not _method.__doc__:
