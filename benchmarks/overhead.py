@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib
 import statistics
 import subprocess
 import sys
@@ -22,37 +23,23 @@ from compare import HERE, machine, replace_section
 Chain = Callable[[int], Callable[[], Any]]
 
 
-def minigrad_chain(length: int) -> Callable[[], Any]:
-    """y = a b b b ...: forward and backward, one element."""
-    import minigrad as mg
+def chain_of(package: str) -> Chain:
+    """y = a b b b ...: forward and backward, one element, in minigrad or torch, whose names are the same."""
 
-    a, b = mg.tensor([1.5], requires_grad=True), mg.tensor([0.999])
+    def make(length: int) -> Callable[[], Any]:
+        library = importlib.import_module(package)
+        a, b = library.tensor([1.5], requires_grad=True), library.tensor([0.999])
 
-    def run() -> None:
-        y = a
-        for _ in range(length):
-            y = y * b
-        y.backward()
-        a.grad = None
+        def run() -> None:
+            y = a
+            for _ in range(length):
+                y = y * b
+            y.backward()
+            a.grad = None
 
-    return run
+        return run
 
-
-def torch_chain(length: int) -> Callable[[], Any]:
-    """The same in torch."""
-    import torch
-
-    torch.set_num_threads(1)
-    a, b = torch.tensor([1.5], requires_grad=True), torch.tensor([0.999])
-
-    def run() -> None:
-        y = a
-        for _ in range(length):
-            y = y * b
-        y.backward()
-        a.grad = None
-
-    return run
+    return make
 
 
 def mygrad_chain(length: int) -> Callable[[], Any]:
@@ -90,8 +77,8 @@ def autograd_chain(length: int) -> Callable[[], Any]:
 
 
 CHAINS: dict[str, Chain] = {
-    "minigrad": minigrad_chain,
-    "torch": torch_chain,
+    "minigrad": chain_of("minigrad"),
+    "torch": chain_of("torch"),
     "mygrad": mygrad_chain,
     "autograd": autograd_chain,
 }
