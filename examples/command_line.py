@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from minigrad import backend, data
+from minigrad.checkpoint import CheckpointError
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 DATASETS = ["mnist", "fashion", "digits"]
@@ -162,7 +163,7 @@ def run(lesson: Callable[[], None]) -> NoReturn:
     except BrokenPipeError:  # the reader of our output, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code, message = 141, ""
-    except (backend.DeviceError, data.DataError, OSError) as error:
+    except (backend.DeviceError, data.DataError, CheckpointError, OSError) as error:
         code, message = 2, explain(error)
     except MemoryError as error:
         code, message = 2, f"not enough memory: {error}; try smaller layers or batches"

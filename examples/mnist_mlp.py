@@ -2,7 +2,8 @@
 
 Between the pixels and the ten scores lie hidden layers: each is a Linear layer and a ReLU, max(x, 0), without which the
 layers together would be no more than one. Play with --hidden, --lr, --batch-size, --epochs and --optimizer; --out DIR
-keeps the figures and draws the learning curves, the misread images, the first weights and the loss surface.
+keeps the figures and the weights and draws the learning curves, the misread images, the first weights and the loss
+surface. A run that was stopped goes on where it was, to the same bits, with the same command and --resume.
 
 Loss and accuracy are measured after each epoch, on both sets; the seconds and the images/s are those of training alone.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
+import sys
 import time
 from collections.abc import Iterable
 from itertools import pairwise
@@ -62,10 +65,13 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--momentum", type=number(below=1), help="of sgd, from 0 to below 1 (default 0)")
     parser.add_argument("--weight-decay", type=number(), help="pulls the weights to 0 (default 0; adamw 0.01)")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default float32")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for history.csv, run.json and the pictures")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for figures, weights and pictures")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder of --out")
     add_dataset(parser)
     add_common(parser)
     options = parser.parse_args()
+    if options.resume and not options.out:
+        parser.error("argument --resume: needs --out DIR, the folder of the run to go on with")
     if options.momentum is not None and options.optimizer != "sgd":
         parser.error(f"argument --momentum: only sgd has it, and the optimizer is {options.optimizer}")
     return options
@@ -125,13 +131,33 @@ def fill_in(options: argparse.Namespace) -> None:
             setattr(options, name, value)
 
 
-def open_record(folder: Path) -> Any:
-    """The folder of --out, ready to be written. matplotlib is needed only here."""
+def open_record(options: argparse.Namespace) -> Any:
+    """The folder of --out, ready to be written; None without it. matplotlib is needed only here."""
+    if not options.out:
+        return None
     try:
         from record import Record
     except ImportError as error:
         raise Stop(f"--out needs matplotlib for the pictures ({error}): pip install matplotlib") from None
-    return Record(folder)
+    return Record(options.out, options.resume)
+
+
+def how_to_resume(options: argparse.Namespace) -> str:
+    """What to type to go on with this run."""
+    if not options.out:
+        return "a run with --out DIR can be resumed"
+    command = shlex.join(["python", *(word for word in sys.argv if word != "--resume"), "--resume"])
+    return f"to go on: {command}"
+
+
+def print_row(row: list[float], count: int) -> None:
+    """The figures of an epoch of `count` images, as a row of the table."""
+    epoch, train_loss, train_accuracy, test_loss, test_accuracy, seconds = row
+    print(
+        f"{epoch:5.0f}  {train_loss:10.4f}  {train_accuracy:14.2%}  {test_loss:9.4f}  {test_accuracy:13.2%}"
+        f"  {seconds:7.2f}  {count / seconds:8,.0f}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -139,7 +165,7 @@ def main() -> None:
     device = choose_device(options)
     options.dataset, train, test = open_dataset(options)
     fill_in(options)
-    record = open_record(options.out) if options.out else None
+    record = open_record(options)
     if record:
         record.describe(options, device, {"train": train.checksum, "test": test.checksum})
 
@@ -152,40 +178,45 @@ def main() -> None:
     image, _ = train[0]
     model = build_model([image.numel(), *options.hidden, len(train.classes)], options.dtype).to(device)
     optimizer = build_optimizer(model, options)
+    if record:
+        record.go_on(model, optimizer)
 
     weights = sum(parameter.numel() for parameter in model.parameters())
     print(f"{options.dataset}: {len(train):,} images to learn from, {len(test):,} to test on, on {device}")
     print(f"{model}\n{weights:,} weights, {options.optimizer}, lr {options.lr:g}, batches of {options.batch_size}\n")
     print("epoch  train loss  train accuracy  test loss  test accuracy  seconds  images/s", flush=True)
-    reached = None
-    for epoch in range(1, options.epochs + 1):
-        start = time.perf_counter()
-        train_one_epoch(model, progress(batches, f"epoch {epoch}"), optimizer, options.dtype)
-        backend.library(device).synchronize()
-        seconds = time.perf_counter() - start  # of the training alone; both evaluations come after it
+    history = record.history if record else []
+    for row in history:
+        print_row(row, len(train))
+    epoch = batches.epoch = len(history)  # those that are done
+    try:
+        while epoch < options.epochs:
+            start = time.perf_counter()
+            train_one_epoch(model, progress(batches, f"epoch {epoch + 1}"), optimizer, options.dtype)
+            backend.library(device).synchronize()
+            seconds = time.perf_counter() - start  # of the training alone; both evaluations come after it
 
-        train_loss, train_accuracy = evaluate(model, train_batches, options.dtype)
-        test_loss, test_accuracy = evaluate(model, test_batches, options.dtype)
-        if not math.isfinite(train_loss):
-            raise Stop(f"the loss is {train_loss} after epoch {epoch}: try a smaller --lr than {options.lr:g}", 1)
-        print(
-            f"{epoch:5}  {train_loss:10.4f}  {train_accuracy:14.2%}  {test_loss:9.4f}  {test_accuracy:13.2%}"
-            f"  {seconds:7.2f}  {len(train) / seconds:8,.0f}",
-            flush=True,
-        )
-        if record:
-            record.add(epoch, train_loss, train_accuracy, test_loss, test_accuracy, seconds)
-        if reached is None and test_accuracy >= 0.9:
-            reached = epoch
+            results = evaluate(model, train_batches, options.dtype) + evaluate(model, test_batches, options.dtype)
+            epoch += 1
+            if not math.isfinite(results[0]):
+                raise Stop(f"the loss is {results[0]} after epoch {epoch}: try a smaller --lr than {options.lr:g}", 1)
+            row = [epoch, *results, seconds]
+            print_row(row, len(train))
+            if record:
+                record.add(row, model, optimizer)
+            else:
+                history.append(row)
+    except KeyboardInterrupt:
+        raise Stop(f"stopped by Ctrl-C in epoch {epoch + 1}; {how_to_resume(options)}", 130) from None
 
+    reached = next((int(row[0]) for row in history if row[4] >= 0.9), None)
     print()
     if reached:
         print(f"90 % test accuracy was reached in epoch {reached}.")
     else:
-        print(f"90 % test accuracy was not reached in {options.epochs} epochs: try more --epochs or a larger --lr.")
+        print(f"90 % test accuracy was not reached in {epoch} epochs: try more --epochs or a larger --lr.")
     if record:
-        record.draw(model, train, test_batches, options)
-        print(f"Written to {options.out}: {', '.join(record.files)}")
+        record.finish(model, train, test_batches, options)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,77 @@
-"""What a run leaves in its folder: its figures in history.csv and run.json, and four pictures."""
+"""What a run leaves in its folder: its figures and options, a checkpoint to go on from, its weights, four pictures."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import errno
+import io
 import json
 import platform
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pictures
+import resume
 import surface
+from command_line import Stop
+from resume import History
 
 import minigrad as mg
-from minigrad import backend, data, nn
+from minigrad import backend, data, nn, optim
+from minigrad.checkpoint import UNFINISHED, write_atomically
 
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
 UNITS = 40  # of the first layer, that are drawn
 SAMPLES = 256  # training images on which the loss surface is measured
+MAY_CHANGE = {"epochs", "out", "data_dir"}  # options that leave the bits of an epoch alone
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # full, read-only or broken
 
 
 class Record:
-    """The folder of one run. The history is written row by row, so that a run cut short leaves what it had.
+    """The folder of one run. What an epoch adds is written at once, so a run cut short leaves what it had.
 
-    Raises OSError where the folder cannot be made or written.
+    With `resume` the run that is there goes on; where there is none, it begins. Raises Stop where the folder holds a
+    run that is not finished and `resume` was not asked for, or a run of other options; OSError where it cannot be used.
+    A disk that is full or read-only is told, and the training goes on.
     """
 
-    files = ("history.csv", "run.json", "curves.png", "mistakes.png", "weights.png", "surface.png")
+    files = (
+        "history.csv",
+        "run.json",
+        "weights.safetensors",
+        "curves.png",
+        "mistakes.png",
+        "weights.png",
+        "surface.png",
+    )
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in self.files:  # nothing of an earlier run may pass for this one's
-            (folder / name).unlink(missing_ok=True)
+    def __init__(self, folder: Path, resume: bool) -> None:
         self.folder = folder
-        self.history: list[dict[str, float]] = []
-        self._write_row(COLUMNS)
-
-    def _write_row(self, row: list[Any]) -> None:
-        with open(self.folder / "history.csv", "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
+        self.checkpoint = folder / "checkpoint.safetensors"
+        self.history: History = []
+        self.unwritten: dict[str, str] = {}  # name of a file: why
+        self.resume = resume
+        if self.checkpoint.exists() and not resume and not (folder / "weights.safetensors").exists():
+            raise Stop(
+                f"{folder} holds a run that is not finished: add --resume to go on with it, or choose another --out"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in () if resume else ("checkpoint.safetensors", *self.files):
+                (folder / name).unlink(missing_ok=True)  # nothing of an earlier run may pass for this one's
+            for stray in folder.glob(f"*{UNFINISHED}"):  # of a run that was killed
+                stray.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            self.unwritten[""] = str(error.strerror)
+        self.tell()
 
     def describe(self, options: argparse.Namespace, device: backend.device, checksums: dict[str, str]) -> None:
-        """Write run.json: all that is needed to do the run again."""
+        """Write run.json: all that is needed to do the run again. To go on with a run its options must be the same."""
         xp = backend.library(device).xp
         versions = {
             "python": platform.python_version(),
@@ -51,32 +81,99 @@ class Record:
         }
         text = {
             "options": {
-                name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
+                name: str(value) if isinstance(value, Path) else value
+                for name, value in vars(options).items()
+                if name != "resume"
             },
             "versions": versions,
             "device": {"name": str(device), "hardware": hardware(device)},
             "data": {"name": options.dataset, "checksum": checksums},
         }
-        (self.folder / "run.json").write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+        if self.checkpoint.exists():
+            self._compare(text)
+        content = json.dumps(text, indent=2) + "\n"
+        self._write("run.json", lambda path: write_atomically(path, content.encode()))
 
-    def add(self, *row: float) -> None:
-        """Write the figures of one epoch, in the order of COLUMNS."""
-        self.history.append(dict(zip(COLUMNS, row)))
-        self._write_row(list(row))
+    def _compare(self, text: dict[str, Any]) -> None:
+        """Raise Stop where the run in the folder has other options or data than this one."""
+        path = self.folder / "run.json"
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            options, data = before["options"], before["data"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise Stop(f"{path} is damaged ({error!r}): choose another --out to begin anew") from None
+        for name, value in text["options"].items():
+            if name not in MAY_CHANGE and options.get(name) != value:
+                option = f"--{name.replace('_', '-')}"
+                raise Stop(
+                    f"the run in {self.folder} has {option} {show(options.get(name))}, this command {show(value)}"
+                )
+        if data != text["data"]:
+            raise Stop(f"the run in {self.folder} learned from other data: its checksums differ")
 
-    def draw(self, model: nn.Module, train: Any, batches: data.DataLoader, options: argparse.Namespace) -> None:
-        """Draw the learning curves, the test images that are misread, the first weights and the loss around them."""
-        pictures.curves(self.history, self.folder / "curves.png")
+    def go_on(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
+        """Put model and optimizer where the last checkpoint is, if there is one. Raises CheckpointError."""
+        if self.checkpoint.exists():
+            self.history = resume.load(self.checkpoint, model, optimizer)
+            self._write_history()
+            for name in self.files[2:]:  # of the epoch where it ended; they are made anew
+                self._write(name, lambda path: path.unlink(missing_ok=True))
+
+    def add(self, row: list[float], model: nn.Module, optimizer: optim.Optimizer) -> None:
+        """Keep an epoch: its figures, in the order of COLUMNS, and all that the next one depends on."""
+        self.history.append(row)
+        self._write("checkpoint.safetensors", lambda path: resume.save(path, model, optimizer, self.history))
+        self._write_history()
+        self.tell()
+
+    def finish(self, model: nn.Module, train: Any, batches: data.DataLoader, options: argparse.Namespace) -> None:
+        """Write the weights, and draw the learning curves, the test images that are misread, the first weights and the
+        loss around them."""
+        self._write("weights.safetensors", lambda path: mg.save(model.state_dict(), path))
+        self._write("curves.png", lambda path: pictures.curves([dict(zip(COLUMNS, row)) for row in self.history], path))
         test = batches.dataset
         classes = [name.split(" - ")[0] for name in test.classes]  # MNIST's are "0 - zero" and so on
         mistakes = find_mistakes(model, batches, options.dtype)
-        pictures.sheet(mistakes, len(test), classes, self.folder / "mistakes.png")
+        self._write("mistakes.png", lambda path: pictures.sheet(mistakes, len(test), classes, path))
 
         images, labels = next(iter(data.DataLoader(train, SAMPLES)))
         units = first_weights(model, images.shape[2:])
-        pictures.weights(units[:UNITS], len(units), self.folder / "weights.png")
+        self._write("weights.png", lambda path: pictures.weights(units[:UNITS], len(units), path))
         around = surface.measure(model, images.to(dtype=options.dtype), labels)
-        pictures.landscape(around, options.lr, self.folder / "surface.png")
+        self._write("surface.png", lambda path: pictures.landscape(around, options.lr, path))
+        written = [name for name in self.files if name not in self.unwritten]
+        if written:
+            print(f"Written to {self.folder}: {', '.join(written)}")
+        if self.unwritten:
+            raise Stop(f"the training is done, but {self._complaint()}", 1)
+
+    def _write_history(self) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *([int(row[0]), *row[1:]] for row in self.history)])
+        self._write("history.csv", lambda path: write_atomically(path, text.getvalue().encode()))
+
+    def _write(self, name: str, write: Callable[[Path], None]) -> None:
+        """Call `write` with the path of that file; a disk that does not take it is noted, not raised."""
+        try:
+            write(self.folder / name)
+            self.unwritten.pop(name, None)
+        except OSError as error:
+            self.unwritten[name] = error.strerror or str(error)
+
+    def _complaint(self) -> str:
+        names = ", ".join(name for name in self.unwritten if name) or "anything"
+        reasons = "; ".join(dict.fromkeys(self.unwritten.values()))
+        return f"{self.folder} could not take {names}: {reasons}"
+
+    def tell(self) -> None:
+        """Say on stderr what could not be written."""
+        if self.unwritten:
+            print(f"{self._complaint()}; the training goes on", file=sys.stderr, flush=True)
+
+
+def show(value: Any) -> str:
+    """An option's value as one types it."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def hardware(device: backend.device) -> str:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
-from .backend import OWNERS
-from .creation import from_numpy
+from .backend import DTYPES, OWNERS, bool_, uint8
 from .tensor import Tensor
+
+UNFINISHED = ".unfinished"  # how the name of a file ends that is still being written
 
 
 class CheckpointError(ValueError):
@@ -26,18 +28,17 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
     The bytes go to a temporary file beside it, reach the disk, and only then take the name. Raises OSError.
     """
-    import tempfile  # a slow import, for savers only
-
-    folder, name = os.path.split(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+    path = os.path.realpath(path)  # what a link points to is replaced, not the link
+    temporary = f"{path}.{os.urandom(4).hex()}{UNFINISHED}"
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(OSError):
+            os.unlink(temporary)
         raise
 
 
@@ -56,11 +57,20 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The Tensors of a safetensors file by name, on the CPU.
 
-    Raises FileNotFoundError where there is none, CheckpointError where it is no such file or damaged.
+    Raises OSError where it cannot be read, CheckpointError where it is no such file, damaged, or of a dtype that
+    minigrad leaves out.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"load: no such file: {path}")
+    with open(path, "rb") as file:
+        content = file.read()
     try:
-        return {name: from_numpy(array) for name, array in load_file(path).items()}
-    except (SafetensorError, KeyError, TypeError) as error:
+        arrays = from_bytes(content)
+    except SafetensorError as error:
         raise CheckpointError(f"load: {path} is no safetensors file, or damaged: {error}") from error
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:  # a dtype or shape NumPy lacks
+        raise CheckpointError(f"load: {path} holds what minigrad cannot: {error}") from error
+    for name, array in arrays.items():
+        if array.dtype not in DTYPES:
+            raise CheckpointError(f"load: {path} holds what minigrad cannot: {name} of dtype {array.dtype}")
+        if array.dtype == bool_ and array.view(uint8).max(initial=0) > 1:
+            raise CheckpointError(f"load: {path} is damaged: {name} is bool, but has bytes other than 0 and 1")
+    return {name: Tensor(array.copy()) for name, array in arrays.items()}  # some versions give read-only arrays

@@ -110,3 +110,23 @@ def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any =
 def randperm(n: int, *, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
     return _place(GENERATOR.host.permutation(*shape_of((n,))), device, False)
+
+
+def get_rng_state() -> Tensor:
+    """Where the random numbers of minigrad stand, for `set_rng_state`: uint8 (n,), NumPy's account of it as JSON."""
+    import json  # here, to keep `import minigrad` quick
+
+    content = json.dumps(GENERATOR.host.bit_generator.state).encode()
+    return Tensor(backend.numpy.frombuffer(content, backend.uint8).copy())
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Go on with the random numbers from where `get_rng_state()` was called. Raises ValueError for another Tensor."""
+    import json
+
+    fresh = backend.generator(0)
+    try:
+        fresh.bit_generator.state = json.loads(bytes(new_state.tolist()))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"set_rng_state: expected a Tensor of get_rng_state(), got {new_state!r}") from error
+    GENERATOR.host = fresh

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import backend
 from .nn.module import zero_grad
-from .tensor import Tensor, wrap
+from .tensor import Tensor, own, wrap
 
 
 class Optimizer:
@@ -97,7 +97,7 @@ class Optimizer:
                         f"load_state_dict: {name} of parameter {position} has shape {value.shape}, not {like.shape}"
                     )
             state[int(position)] = {
-                name: value.to(like.device).array.copy() if isinstance(value, Tensor) else int(value)
+                name: own(value.to(like.device).array, like) if isinstance(value, Tensor) else int(value)
                 for name, value in entries.items()
             }
         self.state = state

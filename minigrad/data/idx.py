@@ -72,9 +72,11 @@ def _uncompressed_length(path: str, file: BinaryIO) -> int:
     if size < 18 or file.read(2) != b"\x1f\x8b":
         raise damaged(path, f"expected a gzip file, got {size} bytes that are none")
     file.seek(-4, os.SEEK_END)
-    (length,) = struct.unpack("<I", file.read(4))
+    last = file.read(4)
+    if len(last) < 4:
+        raise EOFError("it was cut while it was read")
     file.seek(0)
-    return length
+    return int.from_bytes(last, "little")
 
 
 def _parse(path: str, stream: Any, length: int, shape: tuple[int, ...]) -> Any:
