@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from minigrad import backend, data
+from minigrad import AnomalyError, backend, data
 from minigrad.checkpoint import CheckpointError
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
@@ -165,6 +165,8 @@ def run(lesson: Callable[[], None]) -> NoReturn:
         code, message = 141, ""
     except (backend.DeviceError, data.DataError, CheckpointError, OSError) as error:
         code, message = 2, explain(error)
+    except AnomalyError as error:
+        code, message = 1, str(error)
     except MemoryError as error:
         code, message = 2, f"not enough memory: {error}; try smaller layers or batches"
     if message:

@@ -16,6 +16,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default float32")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for figures, weights and pictures")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder of --out")
+    parser.add_argument(
+        "--detect-anomaly", action="store_true", help="name the op and the line of the first NaN or inf (slow)"
+    )
     add_dataset(parser)
     add_common(parser)
     options = parser.parse_args()
@@ -192,14 +196,16 @@ def main() -> None:
     try:
         while epoch < options.epochs:
             start = time.perf_counter()
-            train_one_epoch(model, progress(batches, f"epoch {epoch + 1}"), optimizer, options.dtype)
+            with mg.detect_anomaly() if options.detect_anomaly else nullcontext():
+                train_one_epoch(model, progress(batches, f"epoch {epoch + 1}"), optimizer, options.dtype)
             backend.library(device).synchronize()
             seconds = time.perf_counter() - start  # of the training alone; both evaluations come after it
 
             results = evaluate(model, train_batches, options.dtype) + evaluate(model, test_batches, options.dtype)
             epoch += 1
             if not math.isfinite(results[0]):
-                raise Stop(f"the loss is {results[0]} after epoch {epoch}: try a smaller --lr than {options.lr:g}", 1)
+                advice = f"try a smaller --lr than {options.lr:g}, or --detect-anomaly to see where it began"
+                raise Stop(f"the loss is {results[0]} after epoch {epoch}: {advice}", 1)
             row = [epoch, *results, seconds]
             print_row(row, len(train))
             if record:

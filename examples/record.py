@@ -26,7 +26,7 @@ from minigrad.checkpoint import UNFINISHED, write_atomically
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
 UNITS = 40  # of the first layer, that are drawn
 SAMPLES = 256  # training images on which the loss surface is measured
-MAY_CHANGE = {"epochs", "out", "data_dir"}  # options that leave the bits of an epoch alone
+MAY_CHANGE = {"epochs", "out", "data_dir", "detect_anomaly"}  # options that leave the bits of an epoch alone
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # full, read-only or broken
 
 

@@ -5,6 +5,7 @@ Read it in this order: backend (which library owns an array), tensor (an array, 
 """
 
 from . import data, nn, optim
+from .anomaly import AnomalyError, detect_anomaly
 from .backend import bool_ as bool
 from .backend import cuda, device, float32, float64, int8, int16, int32, int64, manual_seed, uint8
 from .checkpoint import load, save

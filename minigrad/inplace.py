@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import backend
+from . import anomaly, backend
 from .grad_mode import clock, mode
 from .methods import Methods, plain_index
 
@@ -18,6 +18,7 @@ class InPlace(Methods):
     """The operators and methods that change the array of a Tensor instead of making a new one."""
 
     _changed: Any
+    _changed_in: str
 
     def _in_place(self, change: Callable[[Any, Any], Any], other: Any) -> Any:
         recorded = self.requires_grad or (isinstance(other, Methods) and other.requires_grad)
@@ -38,6 +39,8 @@ class InPlace(Methods):
         """Note that the array was changed in place: a backward through what it went into before must not go on."""
         self._changed = next(clock)
         self.label_range = None
+        if anomaly.watching and anomaly.is_watched():
+            self._changed_in = anomaly.user_line()
 
     def __iadd__(self, other: Any) -> Tensor:
         return self._in_place(operator.iadd, other)

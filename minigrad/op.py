@@ -14,7 +14,8 @@ from numbers import Integral, Real
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from . import backend
+from . import anomaly, backend
+from .anomaly import watching
 from .backend import OWNERS, bool_, float32
 from .grad_mode import mode
 from .methods import OPS
@@ -208,11 +209,16 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                 raise self.explain(error, arrays) from error
             if type(output) is not owner:
                 output = backend.as_array(output)
+            if watching and anomaly.is_watched():
+                anomaly.inspect(self.name, anomaly.named(self.arrays, arrays), output, anomaly.user_line())
             if not (recorded and rules and mode.recording):
                 return wrap(output)
             if None in rules:
                 self.refuse_gradient(args, rules)
-            return wrap(output, Node(self, args, static or NOTHING, rules))
+            node = Node(self, args, static or NOTHING, rules)
+            if watching and anomaly.is_watched():
+                node.evidence = anomaly.evidence(args, output)
+            return wrap(output, node)
 
         parameters = list(inspect.signature(body).parameters.values())[1:]
         flexible = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) if p.kind is p.KEYWORD_ONLY else p for p in parameters]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from . import backend
+from . import anomaly, backend
 from .grad_mode import clock, set_grad_enabled
 from .inplace import InPlace
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Node:
     """How a Tensor was made: the op, what went in, and for each input the rule that takes dL/dy to dL/dx."""
 
-    __slots__ = ("inputs", "op", "rules", "static", "time")
+    __slots__ = ("evidence", "inputs", "op", "rules", "static", "time")
+    evidence: anomaly.Evidence  # only under detect_anomaly
 
     def __init__(self, op: Op, inputs: tuple[Any, ...], static: dict[str, Any], rules: Sequence[Rule | None]) -> None:
         self.op = op
@@ -49,6 +50,7 @@ class Tensor(InPlace):
     grad_fn: Node | None = None
     _retains_grad = False
     _changed = -1  # when it was last changed in place
+    _changed_in = ""  # the line, under detect_anomaly
     label_range: tuple[int, int] | None = None  # least and greatest element, where a DataLoader has looked already
 
     def __init__(self, array: Any, requires_grad: bool = False) -> None:
@@ -259,6 +261,7 @@ def walk(
     leaves: dict[int, list[Any]] = {}  # by identity: [a leaf, dL/dleaf so far, whether that array is ours alone]
     kept: list[tuple[Tensor, Any]] = []
     youngest: list[int] = []
+    watched = bool(anomaly.watching) and anomaly.is_watched()
 
     def send(x: Tensor, g: Any, fresh: bool) -> None:
         node = x.grad_fn
@@ -269,7 +272,10 @@ def walk(
             if node is not None:
                 heappush(youngest, -node.time)
         else:  # never in place: the first arrival may be another Tensor's gradient too
-            entry[1:] = backend.as_array(entry[1] + g), True
+            total = backend.as_array(entry[1] + g)
+            if watched:
+                anomaly.inspect_sum(entry[1], g, total)
+            entry[1:] = total, True
 
     def visit_all() -> None:
         while youngest:
@@ -286,6 +292,8 @@ def walk(
                 )
             if create_graph:
                 rules = node.op.rules_on_tensors(node)
+            if watched:
+                rules = anomaly.watched_rules(node, rules, tensor)
             for position, x in enumerate(node.inputs):
                 if isinstance(x, Tensor):
                     if x._changed > time or tensor._changed > time:
@@ -326,9 +334,11 @@ def own(g: Any, tensor: Tensor) -> Any:
 
 def stale(tensor: Tensor, node: Node) -> RuntimeError:
     """The error where a Tensor that went into a node, or came out, was changed in place since: its rules are stale."""
+    used = f"; {node.op.name} was called in {node.evidence.line}" if hasattr(node, "evidence") else ""
+    changed = f"; it was changed in {tensor._changed_in}" if tensor._changed_in else ""
     return RuntimeError(
         f"backward: a Tensor of shape {tensor.shape} was changed in place after {node.op.name} had used it, so the "
-        "gradient would be wrong; change it after backward, or write x = x + y instead of x += y"
+        f"gradient would be wrong; change it after backward, or write x = x + y instead of x += y{used}{changed}"
     )
 
 

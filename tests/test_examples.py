@@ -180,6 +180,7 @@ def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
         "out": "runs",
         "dataset": "digits",
         "data_dir": None,
+        "detect_anomaly": False,
         "backend": "numpy",
     }
     assert {"python", "numpy", "minigrad"} <= set(record["versions"])

@@ -13,6 +13,7 @@ PACKAGE = Path(minigrad.__file__).parent
 ORDER = [
     "backend",
     "grad_mode",
+    "anomaly",
     "methods",
     "inplace",
     "tensor",
