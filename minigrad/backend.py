@@ -10,6 +10,7 @@ import contextvars
 import importlib
 from collections.abc import Callable
 from functools import cached_property
+from numbers import Integral
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -210,6 +211,8 @@ def generator(*seeds: int) -> numpy.random.Generator:
 
     Raises ValueError for a negative number.
     """
+    if not all(isinstance(seed, Integral) for seed in seeds):
+        raise TypeError(f"seed: expected an integer, got {', '.join(map(repr, seeds))}")
     if any(int(seed) < 0 for seed in seeds):
         raise ValueError(f"seed: expected an integer of 0 or more, got {', '.join(map(str, seeds))}")
     first, *parts = (int(seed) for seed in seeds)

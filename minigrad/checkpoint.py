@@ -47,6 +47,8 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
 
     The old file stays until the new one is whole.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"save: expected Tensors by name, as state_dict() gives them, got {type(state).__name__}")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise TypeError(f"save: expected Tensors by name, got {name!r}: {type(value).__name__}")

@@ -8,7 +8,7 @@ from typing import Any
 from . import backend
 from .backend import GENERATOR, float32, host_array, int64, library
 from .methods import sizes
-from .tensor import Tensor
+from .tensor import Tensor, expect_tensor
 
 
 def _place(host: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -69,6 +69,7 @@ def ones(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bo
 
 def zeros_like(input: Tensor) -> Tensor:
     """0 everywhere, in the shape and dtype and on the device of `input`."""
+    expect_tensor("zeros_like", "input", input)
     return zeros(input.shape, dtype=input.dtype, device=input.device)
 
 
@@ -89,18 +90,21 @@ def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
 
 def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers of the normal distribution, mean 0 and variance 1."""
+    library(device or "cpu")  # before anything is drawn
     values = GENERATOR.host.standard_normal(shape_of(size), dtype=backend.dtype_of(dtype))
     return _place(backend.numpy.asarray(values), device, requires_grad)
 
 
 def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers, uniform from 0 to below 1."""
+    library(device or "cpu")  # before anything is drawn
     values = GENERATOR.host.random(shape_of(size), dtype=backend.dtype_of(dtype))
     return _place(backend.numpy.asarray(values), device, requires_grad)
 
 
 def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
     """Random integers, uniform from `low` to below `high`."""
+    library(device or "cpu")  # before anything is drawn
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
     values = GENERATOR.host.integers(low, high, shape_of(tuple(size)))
@@ -109,6 +113,7 @@ def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any =
 
 def randperm(n: int, *, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
+    library(device or "cpu")  # before anything is drawn
     return _place(GENERATOR.host.permutation(*shape_of((n,))), device, False)
 
 

@@ -22,6 +22,8 @@ class set_grad_enabled(ContextDecorator):
     """Record ops, or don't, inside a `with` block or a decorated function; the state before it comes back after it."""
 
     def __init__(self, enabled: bool) -> None:
+        if not isinstance(enabled, bool):
+            raise TypeError(f"set_grad_enabled: expected True or False, got {enabled!r}")
         self.enabled = enabled
         self.before: list[bool] = []
 

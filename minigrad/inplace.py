@@ -31,7 +31,10 @@ class InPlace(Methods):
             if other.device != self.device:
                 raise RuntimeError(f"in place: expected a Tensor on {self.device}, got one on {other.device}")
             other = other.array
-        backend.QUIET.copy().run(change, self.array, other)
+        try:
+            backend.QUIET.copy().run(change, self.array, other)
+        except OverflowError as error:
+            raise ValueError(f"in place: {error} (dtype {self.dtype})") from error
         self.touch()
         return self
 

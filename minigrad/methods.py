@@ -42,7 +42,7 @@ def check_bounds(shape: tuple[int, ...], index: Any) -> None:
     for i, part in enumerate(parts):
         if part is Ellipsis:
             axis = len(shape) - sum(p is not None for p in parts[i + 1 :])
-        elif hasattr(part, "shape") and not isinstance(part, backend.numpy.ndarray):
+        elif type(part) in backend.OWNERS and not isinstance(part, backend.numpy.ndarray):
             n = shape[axis] if axis < len(shape) else 0
             if part.dtype.kind in "iu" and part.size and not (-n <= int(part.min()) and int(part.max()) < n):
                 low, high = int(part.min()), int(part.max())
@@ -143,16 +143,18 @@ class Methods:
 
         The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are largest.
         """
-        return self._extremum("max", dim if axis is None else axis, keepdim or keepdims)
+        return Methods._extremum(self, "max", dim if axis is None else axis, keepdim or keepdims)
 
     def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
         """The smallest element; with `dim` the pair (values, indices) along it; with a Tensor the smaller of both.
 
         The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are smallest.
         """
-        return self._extremum("min", dim if axis is None else axis, keepdim or keepdims)
+        return Methods._extremum(self, "min", dim if axis is None else axis, keepdim or keepdims)
 
     def _extremum(self, name: str, dim: Any, keepdim: Any) -> Any:
+        if not isinstance(self, Methods):
+            raise TypeError(f"{name}: expected a Tensor, got {type(self).__name__}; write tensor(...)")
         if isinstance(dim, Methods):
             return OPS[f"{name}imum"](self, dim)
         if dim is None:

@@ -77,16 +77,13 @@ class Op:
         Raises TypeError for what is neither Tensor nor number, RuntimeError for Tensors on two devices.
         """
         args = tuple(arg if isinstance(arg, Tensor) else self.plain(arg) for arg in args)
+        for arg, axes in zip(args, self.core * len(args) if self.variadic else self.core):
+            if axes != 0 and isinstance(arg, (int, float)):
+                raise TypeError(f"{self.name}: expected a Tensor with axes, got {arg!r}; write tensor(...)")
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         if not tensors:
-            if args and type(args[0]) in OWNERS:
-                return args
             raise TypeError(
                 f"{self.name}: expected a Tensor, got {', '.join(type(arg).__name__ for arg in args) or 'none'}"
-            )
-        if any(type(arg) in OWNERS for arg in args):
-            raise TypeError(
-                f"{self.name}: expected Tensors or numbers, got an array beside a Tensor; write tensor(array)"
             )
         for tensor in tensors:
             if tensor.device != tensors[0].device:
@@ -106,8 +103,8 @@ class Op:
         return tuple(arg.to(dtype=target) if id(arg) in cast else arg for arg in args)
 
     def plain(self, arg: Any) -> Any:
-        """A number as a Python number, which takes the dtype of the Tensor it meets; an array as it is."""
-        if type(arg) in OWNERS or isinstance(arg, bool) or (arg is None and self.optional):
+        """A number as a Python number, which takes the dtype of the Tensor it meets."""
+        if isinstance(arg, bool) or (arg is None and self.optional):
             return arg
         if isinstance(arg, Integral):
             return int(arg)
@@ -117,7 +114,7 @@ class Op:
 
     def explain(self, error: Exception, arrays: Sequence[Any]) -> Exception:
         """An error of the array library, with the op and what went in."""
-        kind = next(kind for kind in (IndexError, ValueError, TypeError) if isinstance(error, kind))
+        kind = next((kind for kind in (IndexError, TypeError) if isinstance(error, kind)), ValueError)
         given = ", ".join(f"{a.shape} {a.dtype}" if hasattr(a, "shape") else repr(a) for a in arrays)
         return kind(f"{self.name}: {error} (got {given})")
 
@@ -174,6 +171,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
     def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
         self = Op(body, signature, floating)
         fixed = len(self.arrays) if not self.variadic else 0
+        numbers = (int, float) if signature.startswith("()") else ()  # what has axes is no number
         quiet = backend.QUIET.copy
 
         @wraps(body)
@@ -195,17 +193,15 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                         recorded = True
                     arrays.append(array)
                 else:
-                    if type(arg) is not float and type(arg) is not int:
+                    if type(arg) not in numbers:
                         agreed = False
                     arrays.append(arg)
             if not agreed or owner is None or dtype.kind != "f":
                 args = self.agree(args)
-                if owner is None:  # an op inside a rule: arrays in, an array out
-                    return body(OWNERS[type(args[0])].xp, *args, **static)[0]
                 arrays = [arg.array if isinstance(arg, Tensor) else arg for arg in args]
             try:
                 output, rules = quiet().run(body, OWNERS[owner].xp, *arrays, **static)
-            except (ValueError, IndexError, TypeError) as error:
+            except (ValueError, IndexError, TypeError, OverflowError) as error:
                 raise self.explain(error, arrays) from error
             if type(output) is not owner:
                 output = backend.as_array(output)

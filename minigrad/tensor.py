@@ -56,6 +56,7 @@ class Tensor(InPlace):
     def __init__(self, array: Any, requires_grad: bool = False) -> None:
         if type(array) not in backend.OWNERS:
             raise TypeError(f"Tensor: expected an array of a device, got {type(array).__name__}; write tensor(data)")
+        backend.dtype_of(array.dtype)
         self.array = array
         if requires_grad:
             self.requires_grad = True
@@ -161,6 +162,7 @@ class Tensor(InPlace):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        expect_tensor("data", "value", value)
         self.array = value.array
         self._changed = next(clock)
 
@@ -208,6 +210,12 @@ class Tensor(InPlace):
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
         return self.array.tolist()
+
+
+def expect_tensor(name: str, role: str, given: Any) -> None:
+    """Raise TypeError for what is no Tensor."""
+    if not isinstance(given, Tensor):
+        raise TypeError(f"{name}: expected a Tensor as {role}, got {type(given).__name__}; write tensor(...)")
 
 
 def wrap(array: Any, node: Node | None = None) -> Tensor:
@@ -356,6 +364,9 @@ def grad(
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for role, given in (("output", outputs), ("input", inputs)):
+        for each in given:
+            expect_tensor("grad", role, each)
     gradients = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(outputs))
     if len(gradients) != len(outputs):
         raise ValueError(f"grad: expected one grad_output for each of {len(outputs)} outputs, got {len(gradients)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import backend
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, expect_tensor, wrap
 from .dataset import Dataset, gather, label_ranges
 
 
@@ -55,6 +55,8 @@ class ImageDataset(Dataset):
         transform: Callable[[Tensor], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
     ) -> None:
+        expect_tensor("ImageDataset", "data", data)
+        expect_tensor("ImageDataset", "targets", targets)
         if data.dtype != backend.uint8 or targets.dtype != backend.int64:
             raise TypeError(f"expected images of uint8 and labels of int64, got {data.dtype} and {targets.dtype}")
         if data.ndim != 3 or targets.shape != data.shape[:1]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import backend, ops
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
-from ..tensor import Tensor, wrap
+from ..tensor import Tensor, expect_tensor, wrap
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -36,7 +36,9 @@ def probability(name: str, p: float) -> float:
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """In training each element is 0 with probability p, else x / (1 - p), so that its mean stays; otherwise y = x."""
-    if probability("dropout", p) == 0 or not training:
+    expect_tensor("dropout", "input", input)
+    p = float(probability("dropout", p))
+    if p == 0 or not training:
         return input
     keep = backend.GENERATOR.host.random(input.shape) >= p
     scale = (keep / max(1 - p, 1e-300)).astype(input.dtype)
@@ -45,6 +47,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 def one_hot(target: Tensor, num_classes: int) -> Tensor:
     """1 at the position of each label, else 0: (...,) -> (..., num_classes), int64."""
+    expect_tensor("one_hot", "target", target)
     check_labels("one_hot", target, num_classes, ignore_index=None)
     xp = backend.OWNERS[type(target.array)].xp
     return wrap((target.array[..., None] == xp.arange(num_classes)).astype(backend.int64))
@@ -75,8 +78,8 @@ def reduce(loss: Tensor, reduction: str, count: Tensor | None = None) -> Tensor:
 
 def expect(name: str, role: str, given: Any, like: Tensor, shape: tuple[int, ...] | None = None) -> None:
     """Raise unless `given` is a Tensor on the device of `like`, and of this shape if one is named."""
-    if not isinstance(given, Tensor):
-        raise TypeError(f"{name}: expected a Tensor as {role}, got {type(given).__name__}; write tensor(...)")
+    expect_tensor(name, "input", like)
+    expect_tensor(name, role, given)
     if type(given.array) is not type(like.array):
         raise RuntimeError(
             f"{name}: expected {role} on {like.device}, got {given.device}; write {role}.to('{like.device}')"
@@ -170,6 +173,7 @@ def cross_entropy(
     dtypes, IndexError for a label out of range.
     """
     name = "cross_entropy"
+    expect_tensor(name, "input", input)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing}")
     if isinstance(target, Tensor) and target.dtype.kind == "f" and target.shape == input.shape:
@@ -209,6 +213,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: 
 
     With `weight` w, w (input - target)², and the mean divides by Σ w. Raises ValueError where the shapes differ.
     """
+    expect_tensor("mse_loss", "input", input)
     expect("mse_loss", "target", target, input, input.shape)
     loss = ops.mse_loss(input, target)
     if weight is None:
@@ -229,6 +234,7 @@ def binary_cross_entropy_with_logits(
 
     `weight` w and `pos_weight` p broadcast against them. Raises ValueError where the shapes differ.
     """
+    expect_tensor("binary_cross_entropy_with_logits", "input", input)
     expect("binary_cross_entropy_with_logits", "target", target, input, input.shape)
     loss = ops.binary_cross_entropy_with_logits(input, target, 1.0 if pos_weight is None else pos_weight)
     return reduce(loss if weight is None else loss * weight, reduction)

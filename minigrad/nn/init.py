@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..backend import GENERATOR, library
-from ..tensor import Tensor
+from ..tensor import Tensor, expect_tensor
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
@@ -17,16 +17,19 @@ def _write(tensor: Tensor, values: Any) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform from a to below b."""
+    expect_tensor("init", "weights", tensor)
     return _write(tensor, GENERATOR.host.uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with this mean and standard deviation."""
+    expect_tensor("init", "weights", tensor)
     return _write(tensor, GENERATOR.host.normal(mean, std, tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """`val` everywhere."""
+    expect_tensor("init", "weights", tensor)
     tensor.detach().fill_(val)
     return tensor
 
@@ -43,6 +46,7 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(in, out) of a weight matrix of shape (out, in). Raises ValueError for another number of axes."""
+    expect_tensor("init", "weights", tensor)
     if tensor.ndim != 2:
         raise ValueError(f"expected a weight matrix (out, in), got shape {tensor.shape}")
     return tensor.shape[1], tensor.shape[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from ..creation import tensor
-from ..tensor import Tensor
+from ..tensor import Tensor, expect_tensor
 
 Self = TypeVar("Self", bound="Module")
 
@@ -15,6 +15,7 @@ class Parameter(Tensor):
     """A Tensor that a Module counts among its parameters; it requires a gradient unless told otherwise."""
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+        expect_tensor("Parameter", "data", data)
         super().__init__(data.array, requires_grad)
 
     def __repr__(self) -> str:
@@ -99,6 +100,8 @@ class Module:
         Raises RuntimeError, with the model as it was, for a wrong shape or dtype, and if `strict` for names that are
         missing or not known.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict: expected values by name, got {type(state_dict).__name__}")
         places = dict(self._places())
         given = {name: tensor(value) for name, value in state_dict.items()}
         missing = [name for name in places if name not in given]

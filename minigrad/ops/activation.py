@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from ..op import op
 
 
@@ -21,6 +23,8 @@ def leaky_relu(xp, x, *, negative_slope=0.01):
 
     dL/dx = g where x > 0, else negative_slope · g
     """
+    if not isinstance(negative_slope, Real):
+        raise TypeError(f"expected a number as negative_slope, got {type(negative_slope).__name__}")
     y = xp.where(x > 0, x, negative_slope * x)
     return y, (lambda g: xp.where(x > 0, g, negative_slope * g),)
 
@@ -51,6 +55,8 @@ def softplus(xp, x, *, beta=1.0, threshold=20.0):
 
     dL/dx = g / (1 + e^-βx), and g where βx > threshold
     """
+    if not (isinstance(beta, Real) and isinstance(threshold, Real)):
+        raise TypeError(f"expected numbers as beta and threshold, got {beta!r} and {threshold!r}")
     z = beta * x
     e = xp.exp(-xp.abs(z))
     y = xp.where(z > threshold, x, (xp.maximum(z, 0) + xp.log1p(e)) / beta)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from ..op import op
 
 
@@ -99,7 +101,7 @@ def clip(xp, x, *, min=None, max=None):
     """
     if min is None and max is None:
         raise ValueError("expected min, max or both")
-    if hasattr(min, "shape") or hasattr(max, "shape"):
+    if not all(bound is None or isinstance(bound, Real) for bound in (min, max)):
         raise TypeError("expected numbers as min and max; between Tensors write maximum and minimum")
 
     def inside(g):
@@ -124,4 +126,5 @@ def cast(xp, x, *, dtype):
 
     dL/dx = g in the dtype of x
     """
-    return x.astype(dtype), (lambda g: g.astype(x.dtype),)
+    y = x.astype(dtype)
+    return y, (lambda g: g.astype(x.dtype),) if dtype.kind == "f" else ()

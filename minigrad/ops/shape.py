@@ -88,7 +88,7 @@ def getitem(xp, x, *, index):
 
     dL/dx = 0, and g added at index: an element picked twice gets both gradients
     """
-    return x[index], (lambda g: scatter(g, shape=x.shape, index=index),)
+    return x[index], (lambda g: put(xp, g, x.shape, index),)
 
 
 @op("(...)->(...)")
@@ -97,16 +97,20 @@ def scatter(xp, x, *, shape, index):
 
     dL/dx = g[index]
     """
+    return put(xp, x, shape, index), (lambda g: g[index],)
+
+
+def put(xp, x, shape, index):
+    """Zeros of that shape, and x added at index; by the op where x is a Tensor, so that it is recorded."""
     if xp is TENSORS:
-        y = None  # only the rule is wanted
+        return xp.scatter(x, shape, index)
+    y = xp.zeros(shape, dtype=x.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(hasattr(part, "shape") or isinstance(part, list) for part in parts):
+        xp.add.at(y, index, x)
     else:
-        y = xp.zeros(shape, dtype=x.dtype)
-        parts = index if isinstance(index, tuple) else (index,)
-        if any(hasattr(part, "shape") or isinstance(part, list) for part in parts):
-            xp.add.at(y, index, x)
-        else:
-            y[index] = x
-    return y, (lambda g: g[index],)
+        y[index] = x
+    return y
 
 
 @op("(...)->(...)")
