@@ -349,6 +349,15 @@ def test_a_kink_is_reported_with_its_interval(function, x, analytic, interval):
     assert "lies in [" in str(report)
 
 
+@pytest.mark.parametrize("function", [F.relu, mg.abs, lambda x: F.relu(x) ** 2 + mg.abs(x)])
+@pytest.mark.parametrize("seed", range(5))
+def test_at_a_kink_there_is_no_second_derivative_whatever_the_seed(function, seed):
+    report = gradcheck(function, mg.tensor([0.0, 1.0, -2.0]), order=2, seed=seed, raise_exception=False)
+    assert report.kinks
+    assert not report.passed
+    assert "there are none at a kink" in report.second.refusal
+
+
 def test_smooth_functions_have_no_kinks():
     x = mg.tensor([0.0, 1e-9, 1.0], dtype="float64")
     for function in (lambda x: x * x, F.softplus, F.sigmoid, lambda x: x * x * x, lambda x: (x * 100).exp()):
