@@ -136,9 +136,9 @@ def dtype_of(name: Any) -> DType:
     """The dtype of a name, a NumPy dtype or a Python type. Raises TypeError for one that minigrad leaves out."""
     try:
         dtype: Any = {float: float32, int: int64, bool: bool_}.get(name) or numpy.dtype(name)
-    except TypeError:
+    except (TypeError, ValueError):
         dtype = None
-    if dtype not in DTYPES:
+    if dtype is None or dtype not in DTYPES:
         raise TypeError(f"expected one of the dtypes {', '.join(map(str, DTYPES))}, got {dtype or name!r}")
     return dtype
 

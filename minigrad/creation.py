@@ -105,6 +105,7 @@ def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bo
 def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
     """Random integers, uniform from `low` to below `high`."""
     library(device or "cpu")  # before anything is drawn
+    dtype = backend.dtype_of(dtype)
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
     values = GENERATOR.host.integers(low, high, shape_of(tuple(size)))

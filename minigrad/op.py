@@ -48,12 +48,13 @@ class Op:
         self.formula = inspect.cleandoc(body.__doc__ or "")
         self.floating = floating
         self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        self.optional = any(p.default is None for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.optional = [i for i, p in enumerate(parameters) if p.default is None and p.name in self.arrays]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.static = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.names = {*self.static}
         axes = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
         self.core = [None if "..." in signature else len(names) for names in axes]
+        self.takes_number = [not names for names in axes]
 
     def sort(self, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arrays and static arguments of a call, apart: static ones may be positional, and in NumPy's spelling."""
@@ -76,10 +77,7 @@ class Op:
 
         Raises TypeError for what is neither Tensor nor number, RuntimeError for Tensors on two devices.
         """
-        args = tuple(arg if isinstance(arg, Tensor) else self.plain(arg) for arg in args)
-        for arg, axes in zip(args, self.core * len(args) if self.variadic else self.core):
-            if axes != 0 and isinstance(arg, (int, float)):
-                raise TypeError(f"{self.name}: expected a Tensor with axes, got {arg!r}; write tensor(...)")
+        args = tuple(arg if isinstance(arg, Tensor) else self.plain(i, arg) for i, arg in enumerate(args))
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         if not tensors:
             raise TypeError(
@@ -102,15 +100,19 @@ class Op:
         cast = {id(tensor) for tensor in numeric if tensor.dtype != target}
         return tuple(arg.to(dtype=target) if id(arg) in cast else arg for arg in args)
 
-    def plain(self, arg: Any) -> Any:
-        """A number as a Python number, which takes the dtype of the Tensor it meets."""
-        if isinstance(arg, bool) or (arg is None and self.optional):
+    def plain(self, position: int, arg: Any) -> Any:
+        """A number as a Python number, which takes the dtype of the Tensor it meets; None where that is allowed."""
+        if arg is None and position in self.optional:
             return arg
-        if isinstance(arg, Integral):
+        takes_number = self.takes_number[0 if self.variadic else position]
+        if takes_number and isinstance(arg, bool):
+            return arg
+        if takes_number and isinstance(arg, Integral):
             return int(arg)
-        if isinstance(arg, Real):
+        if takes_number and isinstance(arg, Real):
             return float(arg)
-        raise TypeError(f"{self.name}: expected Tensors or numbers, got {type(arg).__name__}; write tensor(...)")
+        wanted = "Tensors or numbers" if takes_number else "a Tensor"
+        raise TypeError(f"{self.name}: expected {wanted}, got {type(arg).__name__}; write tensor(...)")
 
     def explain(self, error: Exception, arrays: Sequence[Any]) -> Exception:
         """An error of the array library, with the op and what went in."""
@@ -171,7 +173,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
     def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
         self = Op(body, signature, floating)
         fixed = len(self.arrays) if not self.variadic else 0
-        numbers = (int, float) if signature.startswith("()") else ()  # what has axes is no number
+        numbers = (int, float) if all(self.takes_number) else ()  # what is taken as it is, beside Tensors
         quiet = backend.QUIET.copy
 
         @wraps(body)

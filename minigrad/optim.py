@@ -23,6 +23,8 @@ class Optimizer:
         groups = list(params)
         if groups and not isinstance(groups[0], Mapping):
             groups = [{"params": groups}]
+        if not all(isinstance(group, Mapping) and "params" in group for group in groups):
+            raise TypeError('optimizer: expected Tensors, or dicts {"params": Tensors, option: value, ...}')
         self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in groups]
         self.state: dict[int, dict[str, Any]] = {}  # by the position of the parameter
         parameters = self._parameters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -70,6 +71,9 @@ class ImageDataset(Dataset):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"expected a number of a sample from {-len(self)} to {len(self) - 1}, got {index}")
         image: Any = self._images(self.data.array[index][None])
         label: Any = int(self.targets.array[index])
         if self.transform is not None:

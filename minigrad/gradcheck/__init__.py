@@ -59,8 +59,9 @@ def gradcheck(
     Of the inputs those that require a gradient are checked, or all that are floating if none does; of a Module (the
     function itself, or `module`) the parameters that require one. All run as float64 copies: inputs, model and random
     numbers stay as they are, bit for bit. `order=2` checks second derivatives too, those of `grad(create_graph=True)`;
-    at a kink, where there are none, it fails. `eps` is the step relative to max(1, |x|); `rtol` the relative error allowed beside the measured uncertainty;
-    `allow_zero` lets an input pass whose gradient is zero on both sides. Random numbers come from `seed` alone.
+    at a kink, where there are none, it fails. `eps` is the step relative to max(1, |x|); `rtol` the relative error
+    allowed beside the measured uncertainty; `allow_zero` lets an input pass whose gradient is zero on both sides.
+    Random numbers come from `seed` alone.
 
     Returns a Report, true if the check passed. Raises GradcheckError with the report as its message if not, unless
     `raise_exception=False`; TypeError where there is nothing to check.

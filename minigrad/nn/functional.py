@@ -40,7 +40,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     p = float(probability("dropout", p))
     if p == 0 or not training:
         return input
-    keep = backend.GENERATOR.host.random(input.shape) >= p
+    if input.dtype.kind != "f":
+        raise TypeError(f"dropout: expected an input of floating point, got dtype {input.dtype}")
+    keep = backend.numpy.asarray(backend.GENERATOR.host.random(input.shape) >= p)
     scale = (keep / max(1 - p, 1e-300)).astype(input.dtype)
     return input * Tensor(backend.library(input.device).from_host(scale))
 

@@ -103,6 +103,7 @@ def clip(xp, x, *, min=None, max=None):
         raise ValueError("expected min, max or both")
     if not all(bound is None or isinstance(bound, Real) for bound in (min, max)):
         raise TypeError("expected numbers as min and max; between Tensors write maximum and minimum")
+    min, max = (bound if bound is None or isinstance(bound, int) else float(bound) for bound in (min, max))
 
     def inside(g):
         g = g if min is None else xp.where(x >= min, g, 0.0)

@@ -9,8 +9,8 @@ from ..op import op
 
 def kept(shape, dim):
     """The shape of a reduction over `dim` whose axes are kept with size 1."""
-    axes = range(len(shape)) if dim is None else [dim] if isinstance(dim, int) else dim
-    axes = [axis % len(shape) for axis in axes]
+    axes = range(len(shape)) if dim is None else dim if isinstance(dim, (tuple, list)) else [dim]
+    axes = [axis % max(len(shape), 1) for axis in axes]
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
