@@ -265,20 +265,20 @@ def walk(
     `create_graph` Tensors; those returned share no memory with each other.
     """
     wanted_ids = {id(tensor) for tensor in wanted}
-    pending: dict[int, list[Any]] = {}  # by the time of its node: [a Tensor, dL/dTensor so far]
+    pending: dict[int, list[Any]] = {}  # by the time of its node, negative: [a Tensor, dL/dTensor so far]
     leaves: dict[int, list[Any]] = {}  # by identity: [a leaf, dL/dleaf so far, whether that array is ours alone]
     kept: list[tuple[Tensor, Any]] = []
-    youngest: list[int] = []
+    youngest: list[int] = []  # a heap of the keys of `pending`
     watched = bool(anomaly.watching) and anomaly.is_watched()
 
     def send(x: Tensor, g: Any, fresh: bool) -> None:
         node = x.grad_fn
-        box, key = (leaves, id(x)) if node is None else (pending, node.time)
+        box, key = (leaves, id(x)) if node is None else (pending, -node.time)
         entry = box.get(key)
         if entry is None:
             box[key] = [x, g, fresh]
             if node is not None:
-                heappush(youngest, -node.time)
+                heappush(youngest, key)
         else:  # never in place: the first arrival may be another Tensor's gradient too
             total = backend.as_array(entry[1] + g)
             if watched:
@@ -287,8 +287,7 @@ def walk(
 
     def visit_all() -> None:
         while youngest:
-            time = -heappop(youngest)
-            tensor, g, _ = pending.pop(time)
+            tensor, g, _ = pending.pop(heappop(youngest))
             node = tensor.grad_fn
             if tensor._retains_grad or id(tensor) in wanted_ids:
                 kept.append((tensor, g if create_graph else own(g, tensor)))
@@ -302,16 +301,19 @@ def walk(
                 rules = node.op.rules_on_tensors(node)
             if watched:
                 rules = anomaly.watched_rules(node, rules, tensor)
+            time = node.time
+            if tensor._changed > time:
+                raise stale(tensor, node)
             for position, x in enumerate(node.inputs):
                 if isinstance(x, Tensor):
-                    if x._changed > time or tensor._changed > time:
-                        raise stale(x if x._changed > time else tensor, node)
+                    if x._changed > time:
+                        raise stale(x, node)
                     if x._requires_grad:
                         dx = rules[position](g)
                         array = x.array
                         if type(dx) is not type(g) or dx.shape != array.shape or dx.dtype is not array.dtype:
                             dx = node.op.fit(dx, x, position)
-                        send(x, dx, create_graph or is_fresh(dx, g))
+                        send(x, dx, x.grad_fn is None and (create_graph or is_fresh(dx, g)))
             if not retain_graph:
                 node.inputs, node.rules = (), None  # let go of what went in and of what the rules remember
 

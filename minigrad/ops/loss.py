@@ -34,14 +34,17 @@ def label_cross_entropy(xp, x, truth, *, dim=1, reduction="mean"):
     z = x - xp.amax(x, axis=dim, keepdims=True)
     e = xp.exp(z)
     s = e.sum(axis=dim, keepdims=True)
-    y = xp.squeeze(xp.log(s), axis=dim) - xp.where(truth, z, 0.0).sum(axis=dim)
-    n = math.prod(y.shape)
+    log_s, z_label = xp.log(s), xp.where(truth, z, 0.0)
+    n = math.prod(s.shape)
 
     def rule(g):
         g = xp.expand_dims(g, dim) if reduction == "none" else g / n if reduction == "mean" else g
         return (e / s - truth) * g
 
-    return y if reduction == "none" else y.sum() / n if reduction == "mean" else y.sum(), (rule, None)
+    if reduction == "none":
+        return xp.squeeze(log_s, axis=dim) - z_label.sum(axis=dim), (rule, None)
+    y = log_s.sum() - z_label.sum()
+    return y / n if reduction == "mean" else y, (rule, None)
 
 
 @op("(...),(...)->(...)")
