@@ -1,6 +1,6 @@
 """What an engine costs where the arrays are small: per op, per depth, at import; and a whole epoch with loading.
 
-    python benchmarks/overhead.py
+    python benchmarks/overhead.py --data-dir FOLDER        FOLDER holds MNIST/raw
 
 All engines take turns in one run; the figures are medians and quotients of medians. Written to benchmarks/RESULTS.md.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
+import json
+import os
 import statistics
 import subprocess
 import sys
@@ -128,70 +130,49 @@ def imports() -> list[str]:
     return rows + [f"| {n} | {s * 1e3:.0f} | {s / median['numpy']:.2f} |" for n, s in median.items()]
 
 
-def epochs() -> list[str]:
-    """One epoch of 784-128-10 at batch 128 with loading: the article's program item by item, and ours."""
-    import numpy as np
-    import torch
-    from torch.utils.data import DataLoader, Dataset
-
-    import minigrad as mg
-    from minigrad import data, nn, optim
-
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (12_800, 28, 28), dtype=np.uint8)
-    labels = random.integers(0, 10, 12_800)
-
-    class Items(Dataset):  # type: ignore[type-arg]
-        """What a torchvision dataset with ToTensor does for each item, without the image object in between."""
-
-        def __len__(self) -> int:
-            return len(labels)
-
-        def __getitem__(self, i: int) -> Any:
-            return torch.from_numpy(images[i]).unsqueeze(0).to(torch.float32).div(255), int(labels[i])
-
-    ours_set = data.ImageDataset(mg.from_numpy(images), mg.from_numpy(labels))
-    theirs = torch.nn.Sequential(
-        torch.nn.Flatten(), torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
-    )
-    ours = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-    loaders: list[Any] = [DataLoader(Items(), 128, shuffle=True), data.DataLoader(ours_set, 128, shuffle=True)]
-    optimizers: list[Any] = [torch.optim.SGD(theirs.parameters(), 0.1), optim.SGD(ours.parameters(), 0.1)]
-    losses: list[Any] = [torch.nn.functional.cross_entropy, nn.functional.cross_entropy]
-
-    def epoch(model: Any, loader: Any, optimizer: Any, loss: Any) -> Callable[[], None]:
-        def run() -> None:
-            for x, y in loader:
-                loss(model(x), y).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-
-        return run
-
-    runs = {
-        name: epoch(model, loader, optimizer, loss)
-        for name, model, loader, optimizer, loss in zip(
-            ("torch", "minigrad"), (theirs, ours), loaders, optimizers, losses
-        )
-    }
-    median = in_turns(runs, 7)
-    return [
-        "| an epoch of 12,800 images, H = 128, batch 128 | s |",
-        "|---|---:|",
-        f"| torch, DataLoader with ToTensor per item | {median['torch']:.3f} |",
-        f"| minigrad {mg.__version__}, bytes gathered by batch | {median['minigrad']:.3f} |",
-        f"| torch / minigrad | {median['torch'] / median['minigrad']:.1f} |",
-    ]
+def epochs(data_dir: Path, threads: int, rounds: int = 3) -> list[str]:
+    """Epochs of the article's program, 784-128-10 at batch 128, with its loading, each in a process of its own."""
+    heading = f"| an epoch of the article's program on MNIST, {threads} thread{'s' * (threads > 1)}"
+    rows = [f"{heading} | s | test accuracy | peak MB |", "|---|---:|---:|---:|"]
+    if not (data_dir / "MNIST" / "raw").is_dir():
+        return [*rows, f"| not run: no MNIST in {data_dir}, --data-dir names its folder | | | |"]
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+    results: dict[str, list[Any]] = {"torch": [], "minigrad": []}
+    for _ in range(rounds):
+        for engine, found in results.items():
+            command = [sys.executable, str(HERE / "article.py"), engine, "--data-dir", str(data_dir)]
+            run = subprocess.run(
+                command, capture_output=True, text=True, env={**os.environ, **limits, "PYTHONPATH": path}
+            )
+            if run.returncode:
+                return [*rows, f"| {engine} not run: {run.stderr.strip().splitlines()[-1]} | | | |"]
+            found.append(json.loads(run.stdout))
+    seconds = {name: statistics.median(run["seconds"][0] for run in found) for name, found in results.items()}
+    peak = {name: max(run["megabytes"] for run in found) for name, found in results.items()}
+    for name, found in results.items():
+        rows.append(f"| {name} | {seconds[name]:.2f} | {found[0]['accuracy']:.3f} | {peak[name]:.0f} |")
+    quotients = [f"{of['torch'] / of['minigrad']:.1f}" for of in (seconds, peak)]
+    return [*rows, f"| torch / minigrad | {quotients[0]} | | {quotients[1]} |"]
 
 
 def main() -> None:
     """Measure, print, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data_dir = Path(os.environ.get("MINIGRAD_DATA", "data"))
+    parser.add_argument("--data-dir", type=Path, default=data_dir, help="the folder that holds MNIST/raw")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md", help="where the tables go")
     options = parser.parse_args()
     heading = "## Small arrays, import, and a whole epoch"
-    lines = [f"{heading}, {datetime.date.today()}", "", machine(), "", "`python benchmarks/overhead.py`", ""]
-    for part in (chains, imports, epochs):
+    lines = [
+        f"{heading}, {datetime.date.today()}",
+        "",
+        machine(),
+        "",
+        "`python benchmarks/overhead.py --data-dir FOLDER`",
+        "",
+    ]
+    for part in (chains, imports, lambda: epochs(options.data_dir, 1), lambda: epochs(options.data_dir, 2)):
         rows = part()
         print("\n".join(rows), flush=True)
         lines += [*rows, ""]

@@ -156,7 +156,8 @@ def host_array(data: Any, dtype: Any = None) -> numpy.ndarray:
         dtype = float32
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected numbers, got {type(data).__name__} of dtype {array.dtype}")
-    return array.astype(dtype_of(dtype if dtype is not None else array.dtype.newbyteorder("=")), copy=False)
+    target = dtype_of(dtype if dtype is not None else array.dtype.newbyteorder("="))
+    return QUIET.copy().run(lambda: array.astype(target, copy=False))
 
 
 def promote(shapes: list[tuple[int, ...]], dtypes: list[DType]) -> DType:

@@ -62,10 +62,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     Raises OSError where it cannot be read, CheckpointError where it is no such file, damaged, or of a dtype that
     minigrad leaves out.
     """
-    with open(path, "rb") as file:
-        content = file.read()
     try:
-        arrays = from_bytes(content)
+        with open(path, "rb") as file:
+            arrays = from_bytes(file.read())
     except SafetensorError as error:
         raise CheckpointError(f"load: {path} is no safetensors file, or damaged: {error}") from error
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:  # a dtype or shape NumPy lacks
@@ -75,4 +74,5 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             raise CheckpointError(f"load: {path} holds what minigrad cannot: {name} of dtype {array.dtype}")
         if array.dtype == bool_ and array.view(uint8).max(initial=0) > 1:
             raise CheckpointError(f"load: {path} is damaged: {name} is bool, but has bytes other than 0 and 1")
-    return {name: Tensor(array.copy()) for name, array in arrays.items()}  # some versions give read-only arrays
+    # Some versions of safetensors give arrays that are read-only.
+    return {name: Tensor(array if array.flags.writeable else array.copy()) for name, array in arrays.items()}

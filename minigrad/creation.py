@@ -90,14 +90,14 @@ def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
 
 def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers of the normal distribution, mean 0 and variance 1."""
-    library(device or "cpu")  # before anything is drawn
+    requires_grad, _ = bool(requires_grad), library(device or "cpu")  # what may fail, before anything is drawn
     values = GENERATOR.host.standard_normal(shape_of(size), dtype=backend.dtype_of(dtype))
     return _place(backend.numpy.asarray(values), device, requires_grad)
 
 
 def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers, uniform from 0 to below 1."""
-    library(device or "cpu")  # before anything is drawn
+    requires_grad, _ = bool(requires_grad), library(device or "cpu")  # what may fail, before anything is drawn
     values = GENERATOR.host.random(shape_of(size), dtype=backend.dtype_of(dtype))
     return _place(backend.numpy.asarray(values), device, requires_grad)
 

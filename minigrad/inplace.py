@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from . import anomaly, backend
@@ -20,7 +21,13 @@ class InPlace(Methods):
     _changed: Any
     _changed_in: str
 
-    def _in_place(self, change: Callable[[Any, Any], Any], other: Any) -> Any:
+    def _in_place(self, change: Callable[[Any, Any], Any], other: Any, alpha: Any = 1) -> Any:
+        array = isinstance(other, backend.numpy.ndarray) and other.dtype.kind in "biuf"
+        if not (array or isinstance(other, (Methods, Real))):
+            raise TypeError(f"in place: expected a Tensor or a number, got {type(other).__name__}")
+        if not isinstance(alpha, Real):
+            raise TypeError(f"in place: expected a number as alpha, got {type(alpha).__name__}")
+        other = other if alpha == 1 else other * alpha
         recorded = self.requires_grad or (isinstance(other, Methods) and other.requires_grad)
         if mode.recording and recorded:
             raise RuntimeError(
@@ -62,11 +69,11 @@ class InPlace(Methods):
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self += alpha · other."""
-        return self._in_place(operator.iadd, other if alpha == 1 else other * alpha)
+        return self._in_place(operator.iadd, other, alpha)
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self -= alpha · other."""
-        return self._in_place(operator.isub, other if alpha == 1 else other * alpha)
+        return self._in_place(operator.isub, other, alpha)
 
     def mul_(self, other: Any) -> Tensor:
         """self *= other."""

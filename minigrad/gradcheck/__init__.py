@@ -68,6 +68,8 @@ def gradcheck(
     """
     if order not in (1, 2):
         raise ValueError(f"gradcheck: expected order 1 or 2, got {order!r}")
+    if not (module is None or isinstance(module, Module)):
+        raise TypeError(f"gradcheck: expected a Module as module, got {type(module).__name__}")
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     module = function if module is None and isinstance(function, Module) else module
     name = type(function).__name__ if isinstance(function, Module) else getattr(function, "__name__", str(function))

@@ -43,7 +43,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if input.dtype.kind != "f":
         raise TypeError(f"dropout: expected an input of floating point, got dtype {input.dtype}")
     keep = backend.numpy.asarray(backend.GENERATOR.host.random(input.shape) >= p)
-    scale = (keep / max(1 - p, 1e-300)).astype(input.dtype)
+    scale = backend.as_array((keep / max(1 - p, 1e-300)).astype(input.dtype))
     return input * Tensor(backend.library(input.device).from_host(scale))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from ..backend import GENERATOR, library
@@ -18,12 +19,16 @@ def _write(tensor: Tensor, values: Any) -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform from a to below b."""
     expect_tensor("init", "weights", tensor)
+    if not (isinstance(a, Real) and isinstance(b, Real)):
+        raise TypeError(f"uniform_: expected numbers as a and b, got {a!r} and {b!r}")
     return _write(tensor, GENERATOR.host.uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with this mean and standard deviation."""
     expect_tensor("init", "weights", tensor)
+    if not (isinstance(mean, Real) and isinstance(std, Real)):
+        raise TypeError(f"normal_: expected numbers as mean and std, got {mean!r} and {std!r}")
     return _write(tensor, GENERATOR.host.normal(mean, std, tensor.shape))
 
 

@@ -154,6 +154,8 @@ class Module:
 
     def train(self: Self, mode: bool = True) -> Self:
         """Training mode, here and in all parts: Dropout drops."""
+        if not isinstance(mode, bool):
+            raise TypeError(f"train: expected True or False, got {mode!r}")
         for module in self.modules():
             module.training = mode
         return self

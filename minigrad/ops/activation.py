@@ -25,6 +25,7 @@ def leaky_relu(xp, x, *, negative_slope=0.01):
     """
     if not isinstance(negative_slope, Real):
         raise TypeError(f"expected a number as negative_slope, got {type(negative_slope).__name__}")
+    negative_slope = float(negative_slope)
     y = xp.where(x > 0, x, negative_slope * x)
     return y, (lambda g: xp.where(x > 0, g, negative_slope * g),)
 
@@ -57,6 +58,7 @@ def softplus(xp, x, *, beta=1.0, threshold=20.0):
     """
     if not (isinstance(beta, Real) and isinstance(threshold, Real)):
         raise TypeError(f"expected numbers as beta and threshold, got {beta!r} and {threshold!r}")
+    beta, threshold = float(beta), float(threshold)
     z = beta * x
     e = xp.exp(-xp.abs(z))
     y = xp.where(z > threshold, x, (xp.maximum(z, 0) + xp.log1p(e)) / beta)
