@@ -57,11 +57,6 @@ class Evidence(NamedTuple):
     hashes: list[int | None]
 
 
-def evidence(args: Sequence[Any], output: Any) -> Evidence:
-    """Of a call with these Tensors and numbers, and its output, an array."""
-    return Evidence(user_line(), [hash_of(value) for value in (*args, output)])
-
-
 def array_of(value: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     return as_array(getattr(value, "array", value))
@@ -105,6 +100,14 @@ def inspect(what: str, inputs: dict[str, Any], output: Any, line: str) -> None:
         f"{what} {verb} {kind}{at}, in {int(bad.sum())} of the {output.size} elements of its result {output.shape} "
         f"{output.dtype}; {given}; called in {line}"
     )
+
+
+def inspect_op(op: Any, args: Sequence[Any], output: Any, node: Any) -> None:
+    """Inspect a call of an op with these Tensors and numbers; if it was recorded, keep the evidence with its node."""
+    line = user_line()
+    inspect(op.name, named(op.arrays, args), output, line)
+    if node is not None:
+        node.evidence = Evidence(line, [hash_of(value) for value in (*args, output)])
 
 
 def inspect_sum(first: Any, second: Any, total: Any) -> None:

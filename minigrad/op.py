@@ -208,15 +208,13 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                 raise self.explain(error, arrays) from error
             if type(output) is not owner:
                 output = backend.as_array(output)
+            node = None
+            if recorded and rules and mode.recording:
+                if None in rules:
+                    self.refuse_gradient(args, rules)
+                node = Node(self, args, static or NOTHING, rules)
             if watching and anomaly.is_watched():
-                anomaly.inspect(self.name, anomaly.named(self.arrays, arrays), output, anomaly.user_line())
-            if not (recorded and rules and mode.recording):
-                return wrap(output)
-            if None in rules:
-                self.refuse_gradient(args, rules)
-            node = Node(self, args, static or NOTHING, rules)
-            if watching and anomaly.is_watched():
-                node.evidence = anomaly.evidence(args, output)
+                anomaly.inspect_op(self, args, output, node)
             return wrap(output, node)
 
         parameters = list(inspect.signature(body).parameters.values())[1:]

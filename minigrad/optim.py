@@ -61,9 +61,11 @@ class Optimizer:
         position = 0
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    w, g = parameter.array, parameter.grad.array
-                    self.update(backend.OWNERS[type(w)].xp, w, g, group, self.state.setdefault(position, {}))
+                gradient = parameter._grad
+                if gradient is not None:
+                    w = parameter.array
+                    state = self.state.setdefault(position, {})
+                    self.update(backend.OWNERS[type(w)].xp, w, gradient.array, group, state)
                     parameter.touch()
                 position += 1
 

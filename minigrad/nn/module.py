@@ -52,7 +52,7 @@ class Module:
 
     def children(self) -> Iterator[Module]:
         """The parts that are attributes."""
-        return (child for _, child in self.named_children())
+        return (value for value in vars(self).values() if isinstance(value, Module))
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This Module and all inside it, with dotted names, each once."""
@@ -189,7 +189,7 @@ def zero_grad(parameters: Iterable[Tensor], set_to_none: bool = True) -> None:
     """Reset gradients to None, or those there are to zeros."""
     for parameter in parameters:
         if set_to_none:
-            parameter.grad = None
+            parameter._grad = None
         elif parameter.grad is not None:
             parameter.grad.detach().zero_()
 
