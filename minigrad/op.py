@@ -93,7 +93,8 @@ class Op:
         numeric = tensors if self.floating else [tensor for tensor in tensors if tensor.dtype != bool_]
         if not numeric:  # bool alone: a fraction beside it is float32, where NumPy would choose float64
             xp = OWNERS[type(tensors[0].array)].xp
-            return tuple(wrap(xp.asarray(arg, dtype=float32)) if isinstance(arg, float) else arg for arg in args)
+            single = lambda arg: wrap(xp.asarray(arg, dtype=float32)) if isinstance(arg, float) else arg
+            return backend.QUIET.copy().run(tuple, map(single, args))  # 1e300 is inf, without a warning
         target = backend.promote([tensor.shape for tensor in numeric], [tensor.dtype for tensor in numeric])
         if target.kind != "f" and (self.floating or fraction):
             target = float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -111,7 +112,7 @@ class Subset(Dataset):
         if not all(isinstance(i, Integral) or hasattr(i, "__index__") for i in given):
             raise TypeError(f"Subset: expected integers as indices, got {given[:3]}")
         self.dataset = dataset
-        self.indices = [int(i) for i in given]
+        self.indices = [operator.index(i) for i in given]
         n = len(dataset)
         for i in self.indices:
             if not -n <= i < n:

@@ -21,6 +21,8 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     expect_tensor("init", "weights", tensor)
     if not (isinstance(a, Real) and isinstance(b, Real)):
         raise TypeError(f"uniform_: expected numbers as a and b, got {a!r} and {b!r}")
+    if not math.isfinite(b - a):
+        raise ValueError(f"uniform_: expected a finite range, got {a} to {b}")
     return _write(tensor, GENERATOR.host.uniform(a, b, tensor.shape))
 
 
