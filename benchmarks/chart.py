@@ -19,8 +19,8 @@ COLOURS = {"minigrad": "#1f6feb", "numpy by hand": "#6e7781", "torch": "#d9480f"
 def medians(text: str, batch: int = 128, threads: int = 1) -> dict[str, dict[str, float]]:
     """By model and engine: the median microseconds of a step. A row that does not count is left out."""
     found: dict[str, dict[str, float]] = {}
-    heading = rf"### (\S+), batch {batch}, {threads} thread\w?\n\n(.*?)\n\n"
-    for model, table in re.findall(heading, text + "\n\n", re.DOTALL):
+    sections = [part for part in text.split("\n## ") if re.match(rf"Training steps, numpy, {threads} thread", part)]
+    for model, table in re.findall(rf"### (\S+), batch {batch}\n\n(.*?)\n\n", "".join(sections) + "\n\n", re.DOTALL):
         rows = re.findall(r"^\| ([^|]+?) \| (\d+) \|.*\| ([^|]+) \|$", table, re.MULTILINE)
         found[model] = {engine: float(us) for engine, us, accuracy in rows if "does not count" not in accuracy}
     return found

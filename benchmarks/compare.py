@@ -166,17 +166,17 @@ def main() -> None:
     batches = options.batches or ([128] if options.quick else [128, 4096] if gpu else [32, 128, 1024])
     rounds = 5 if options.quick else options.rounds
     hand = "cupy by hand" if gpu else "numpy by hand"
-    lines = [f"## Training steps, {options.backend}, {datetime.date.today()}", "", machine(), ""]
-    lines += ["`python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "`", ""]
+    command = "`python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "`"
     for threads in [1] if gpu else options.threads:
+        title = f"## Training steps, {options.backend}" + ("" if gpu else f", {threads} thread{'s' * (threads > 1)}")
+        lines = [f"{title}, {datetime.date.today()}", "", machine(), "", command, ""]
         for model in models:
             for batch in batches:
                 results = measure(options.backend, {**MODELS, **BIG}[model], batch, threads, rounds, 10)
-                heading = f"### {model}, batch {batch}" + ("" if gpu else f", {threads} thread{'s' * (threads > 1)}")
-                part = [heading, "", *table(results, hand), ""]
+                part = [f"### {model}, batch {batch}", "", *table(results, hand), ""]
                 print("\n".join(part), flush=True)
                 lines += part
-    replace_section(options.out or HERE / "RESULTS.md", f"## Training steps, {options.backend}", lines)
+        replace_section(options.out or HERE / "RESULTS.md", title, lines)
 
 
 if __name__ == "__main__":

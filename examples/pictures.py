@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from matplotlib.figure import Figure  # no pyplot: no window, no global state
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -23,7 +23,7 @@ class Mistake(NamedTuple):
     probability: float
 
 
-def curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+def curves(history: Sequence[Mapping[str, float]], file: Path | BinaryIO) -> None:
     """Loss and accuracy after each epoch, on the training and on the test set."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     epochs = [row["epoch"] for row in history]
@@ -42,7 +42,7 @@ def curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     accuracy.text(0.99, 0.9, "90 %", color=FAINT, ha="right", va="bottom", transform=accuracy.get_yaxis_transform())
     accuracy.set_ylim(top=1)
     accuracy.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
-    figure.savefig(path, dpi=150)
+    figure.savefig(file, dpi=150)
 
 
 def tiles(title: str, count: int, columns: int, height: float) -> tuple[Figure, list[Any]]:
@@ -57,7 +57,9 @@ def tiles(title: str, count: int, columns: int, height: float) -> tuple[Figure, 
     return figure, places
 
 
-def sheet(mistakes: Sequence[Mistake], count: int, classes: Sequence[str], path: Path, most: int = 40) -> None:
+def sheet(
+    mistakes: Sequence[Mistake], count: int, classes: Sequence[str], file: Path | BinaryIO, most: int = 40
+) -> None:
     """The first mistakes as images, each with its label, what it was taken for, and with which probability."""
     shown = mistakes[:most]
     title = f"{len(mistakes):,} of {count:,} test images misread"
@@ -69,10 +71,10 @@ def sheet(mistakes: Sequence[Mistake], count: int, classes: Sequence[str], path:
         axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
         truth, guess = classes[mistake.label], classes[mistake.guess]
         axes.set_title(f"is {truth}\nread as {guess}\n{100 * mistake.probability:.1f} %", fontsize=size)
-    figure.savefig(path, dpi=150)
+    figure.savefig(file, dpi=150)
 
 
-def weights(units: Sequence[list[list[float]]], count: int, path: Path) -> None:
+def weights(units: Sequence[list[list[float]]], count: int, file: Path | BinaryIO) -> None:
     """The weights (H, W) of units of the first layer, of `count`, as images: red above 0, blue below."""
     title = f"{len(units)} of the {count:,} units of the first layer: ink on red raises a unit, ink on blue lowers it"
     figure, places = tiles(title, len(units), 10, 1.0)
@@ -80,10 +82,10 @@ def weights(units: Sequence[list[list[float]]], count: int, path: Path) -> None:
     largest = sizes[int(0.998 * (len(sizes) - 1))] or 1.0  # a few outliers would make all others pale
     for axes, unit in zip(places, units):
         axes.imshow(unit, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    figure.savefig(path, dpi=120)
+    figure.savefig(file, dpi=120)
 
 
-def landscape(surface: Surface, lr: float, path: Path) -> None:
+def landscape(surface: Surface, lr: float, file: Path | BinaryIO) -> None:
     """The map of the loss around the weights, and the loss after one step with each learning rate."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     plane, line = figure.subplots(1, 2)
@@ -119,4 +121,4 @@ def landscape(surface: Surface, lr: float, path: Path) -> None:
     line.spines[["top", "right"]].set_visible(False)
     line.grid(alpha=0.3)
     line.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(file, dpi=150)

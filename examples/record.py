@@ -130,22 +130,28 @@ class Record:
         """Write the weights, and draw the learning curves, the test images that are misread, the first weights and the
         loss around them."""
         self._write("weights.safetensors", lambda path: mg.save(model.state_dict(), path))
-        self._write("curves.png", lambda path: pictures.curves([dict(zip(COLUMNS, row)) for row in self.history], path))
+        self._draw("curves.png", lambda file: pictures.curves([dict(zip(COLUMNS, row)) for row in self.history], file))
         test = batches.dataset
         classes = [name.split(" - ")[0] for name in test.classes]  # MNIST's are "0 - zero" and so on
         mistakes = find_mistakes(model, batches, options.dtype)
-        self._write("mistakes.png", lambda path: pictures.sheet(mistakes, len(test), classes, path))
+        self._draw("mistakes.png", lambda file: pictures.sheet(mistakes, len(test), classes, file))
 
         images, labels = next(iter(data.DataLoader(train, SAMPLES)))
         units = first_weights(model, images.shape[2:])
-        self._write("weights.png", lambda path: pictures.weights(units[:UNITS], len(units), path))
+        self._draw("weights.png", lambda file: pictures.weights(units[:UNITS], len(units), file))
         around = surface.measure(model, images.to(dtype=options.dtype), labels)
-        self._write("surface.png", lambda path: pictures.landscape(around, options.lr, path))
+        self._draw("surface.png", lambda file: pictures.landscape(around, options.lr, file))
         written = [name for name in self.files if name not in self.unwritten]
         if written:
             print(f"Written to {self.folder}: {', '.join(written)}")
         if self.unwritten:
             raise Stop(f"the training is done, but {self._complaint()}", 1)
+
+    def _draw(self, name: str, draw: Callable[[io.BytesIO], None]) -> None:
+        """Write the picture that `draw` gives."""
+        file = io.BytesIO()
+        draw(file)
+        self._write(name, lambda path: write_atomically(path, file.getvalue()))
 
     def _write_history(self) -> None:
         text = io.StringIO(newline="")

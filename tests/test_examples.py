@@ -7,7 +7,6 @@ import json
 import os
 import re
 import select
-import signal
 import struct
 import subprocess
 import sys
