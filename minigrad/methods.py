@@ -35,21 +35,25 @@ def plain_index(index: Any) -> Any:
     return index.array if isinstance(index, Methods) else index
 
 
+def axes_of(part: Any) -> int:
+    """How many axes a part of an index takes: a mask all of its own, None and True none."""
+    return part.ndim if getattr(part, "dtype", None) == bool else int(part is not None and type(part) is not bool)
+
+
 def check_bounds(shape: tuple[int, ...], index: Any) -> None:
     """Raise IndexError for a position past the end: CuPy would wrap it around silently. NumPy checks by itself."""
     parts = index if isinstance(index, tuple) else (index,)
     axis = 0
     for i, part in enumerate(parts):
         if part is Ellipsis:
-            axis = len(shape) - sum(p is not None for p in parts[i + 1 :])
-        elif type(part) in backend.OWNERS and not isinstance(part, backend.numpy.ndarray):
+            axis = len(shape) - sum(map(axes_of, parts[i + 1 :]))
+            continue
+        if type(part) in backend.OWNERS and not isinstance(part, backend.numpy.ndarray):
             n = shape[axis] if axis < len(shape) else 0
             if part.dtype.kind in "iu" and part.size and not (-n <= int(part.min()) and int(part.max()) < n):
                 low, high = int(part.min()), int(part.max())
                 raise IndexError(f"getitem: expected positions from {-n} to {n - 1}, got {low} to {high}")
-            axis += part.ndim if part.dtype == bool else 1
-        elif part is not None:
-            axis += 1
+        axis += axes_of(part)
 
 
 def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ class Suite:
             tiers.append(tests - {""})
             if tests and "" not in tests:
                 return tiers
-        return [*tiers, everything]
+        return [*tiers, everything or set(self.seconds)]
 
     def fork(self, tests: list[str], profile: bool = False) -> dict[str, Any]:
         """Run these tests, or all with their profile, in a child; what failed first, and the profile."""
