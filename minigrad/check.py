@@ -206,7 +206,11 @@ CASES = {
     "reshape": Case(lambda x, shape: x.reshape(shape), static=lambda shape: [{"shape": (-1, shape[0])}]),
     "flatten": Case(flatten, static=lambda shape: [{"start_dim": 0, "end_dim": -1}, {"start_dim": 1, "end_dim": 2}]),
     "expand_dims": Case(lambda x, dim: np.expand_dims(x, dim), static=along),
-    "squeeze": Case(lambda x, dim=None: x.reshape([n for n in x.shape if n > 1]), static=lambda shape: [{}]),
+    "squeeze": Case(
+        lambda x, dim=None: x.reshape([n for n in x.shape if n > 1]),
+        lambda rng, shape, i: signed(rng, (shape[0], 1, *shape[1:]), i),
+        static=lambda shape: [{}],
+    ),
     "transpose": Case(
         lambda x, dim0, dim1: np.swapaxes(x, dim0, dim1),
         static=lambda shape: [{"dim0": 0, "dim1": 2}, {"dim0": -1, "dim1": 1}],

@@ -37,7 +37,9 @@ def plain_index(index: Any) -> Any:
 
 def axes_of(part: Any) -> int:
     """How many axes a part of an index takes: a mask all of its own, None and True none."""
-    return part.ndim if getattr(part, "dtype", None) == bool else int(part is not None and type(part) is not bool)
+    if getattr(part, "dtype", None) == backend.bool_:
+        return part.ndim
+    return int(part is not None and not isinstance(part, builtins.bool))
 
 
 def check_bounds(shape: tuple[int, ...], index: Any) -> None:

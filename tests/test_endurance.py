@@ -93,7 +93,7 @@ def test_modes_are_of_the_thread_that_set_them():
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how glibc gives memory back to the system")
 def test_a_step_waits_for_no_fresh_memory():
-    """784-256-10 at batch 1024 once met 1,840 page faults a step, a third of its time: a process of its own shows it."""
+    """784-256-10 at batch 1024 once met 1,840 page faults a step; a process of its own shows them."""
     program = """
 import resource, minigrad as mg
 from minigrad import nn, optim

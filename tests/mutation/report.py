@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -34,17 +35,19 @@ def report(db: WorkDB, only: list[str], explained: Path) -> int:
 
 
 def strangers(db: WorkDB, explained: Path) -> list[tuple[WorkItem, WorkResult]]:
-    """The survivors that the file `explained` does not have."""
-    known = explained.read_text()
+    """The survivors that the file `explained` does not have under the heading of their own file or folder."""
+    sections = re.split("^## ", explained.read_text(), flags=re.MULTILINE)[1:]  # each begins with a file or a folder
     done = sorted(
         db.completed_work_items,
         key=lambda each: (str(each[0].mutations[0].module_path), each[0].mutations[0].start_pos),
     )
-    return [
-        (item, result)
-        for item, result in done
-        if result.test_outcome == TestOutcome.SURVIVED and change(result) not in known
-    ]
+
+    def is_explained(item: WorkItem, result: WorkResult) -> bool:
+        file = str(item.mutations[0].module_path)
+        return any(change(result) in part for part in sections if file.startswith(part.split()[0].rstrip(":")))
+
+    survived = [each for each in done if each[1].test_outcome == TestOutcome.SURVIVED]
+    return [(item, result) for item, result in survived if not is_explained(item, result)]
 
 
 def change(result: WorkResult) -> str:
