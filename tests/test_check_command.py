@@ -159,6 +159,7 @@ def test_options_choose_ops_and_dtypes(capsys):
         ("activation.py", "g * (y != 0)", "g * (y == y)", "relu", "WRONG gradient of x"),
         ("arithmetic.py", "lambda g: g, lambda g: -g)", "lambda g: g, lambda g: g)", "sub", "WRONG gradient of w"),
         ("shape.py", "lambda g: xp.swapaxes(g, dim0, dim1)", "lambda g: g", "transpose", "raised RuntimeError"),
+        ("elementwise.py", "xp.where(x >= min, g", "xp.where(x > min, g", "clip", "WRONG gradient of x"),
         ("elementwise.py", "xp.log1p(x), (", "xp.log(x), (", "log1p", "WRONG value"),
     ],
 )  # fmt: skip

@@ -185,7 +185,7 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
-def zero_grad(parameters: Iterable[Tensor], set_to_none: bool = True) -> None:
+def zero_grad(parameters: Iterable[Tensor], set_to_none: bool) -> None:
     """Reset gradients to None, or those there are to zeros."""
     for parameter in parameters:
         if set_to_none:
