@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 import resource
 import shutil
 import tempfile
@@ -95,8 +96,15 @@ def main() -> None:
     with torch.no_grad():
         for images, labels in test_loader:
             right += (torch.argmax(model(images), dim=1) == labels).sum().item()
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "accuracy": right / len(test_ds), "megabytes": megabytes}))
+    print(json.dumps({"seconds": seconds, "accuracy": right / len(test_ds), "megabytes": peak_memory()}))
+
+
+def peak_memory() -> float:
+    """Megabytes of this program alone: getrusage also counts what the process held that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
