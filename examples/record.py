@@ -53,7 +53,6 @@ class Record:
         self.checkpoint = folder / "checkpoint.safetensors"
         self.history: History = []
         self.unwritten: dict[str, str] = {}  # name of a file: why
-        self.resume = resume
         if self.checkpoint.exists() and not resume and not (folder / "weights.safetensors").exists():
             raise Stop(
                 f"{folder} holds a run that is not finished: add --resume to go on with it, or choose another --out"
@@ -67,8 +66,8 @@ class Record:
         except OSError as error:
             if error.errno not in DISK:
                 raise
-            self.unwritten[""] = str(error.strerror)
-        self.tell()
+            reason = f"{folder} cannot be made ready ({error.strerror}); the training goes on"
+            print(reason, file=sys.stderr, flush=True)
 
     def describe(self, options: argparse.Namespace, device: backend.device, checksums: dict[str, str]) -> None:
         """Write run.json: all that is needed to do the run again. To go on with a run its options must be the same."""
@@ -124,7 +123,8 @@ class Record:
         self.history.append(row)
         self._write("checkpoint.safetensors", lambda path: resume.save(path, model, optimizer, self.history))
         self._write_history()
-        self.tell()
+        if self.unwritten:
+            print(f"{self._complaint()}; the training goes on", file=sys.stderr, flush=True)
 
     def finish(self, model: nn.Module, train: Any, batches: data.DataLoader, options: argparse.Namespace) -> None:
         """Write the weights, and draw the learning curves, the test images that are misread, the first weights and the
@@ -161,20 +161,15 @@ class Record:
     def _write(self, name: str, write: Callable[[Path], None]) -> None:
         """Call `write` with the path of that file; a disk that does not take it is noted, not raised."""
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             write(self.folder / name)
             self.unwritten.pop(name, None)
         except OSError as error:
             self.unwritten[name] = error.strerror or str(error)
 
     def _complaint(self) -> str:
-        names = ", ".join(name for name in self.unwritten if name) or "anything"
         reasons = "; ".join(dict.fromkeys(self.unwritten.values()))
-        return f"{self.folder} could not take {names}: {reasons}"
-
-    def tell(self) -> None:
-        """Say on stderr what could not be written."""
-        if self.unwritten:
-            print(f"{self._complaint()}; the training goes on", file=sys.stderr, flush=True)
+        return f"{self.folder} could not take {', '.join(self.unwritten)}: {reasons}"
 
 
 def show(value: Any) -> str:

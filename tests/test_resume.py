@@ -206,4 +206,5 @@ def test_a_disk_that_fails_from_the_start_is_told_and_the_training_goes_on(
     assert stop.value.code == 1
     shown = capsys.readouterr()
     assert len(rows(shown.out)) == 2
-    assert f"runs could not take anything: {os.strerror(error)}; the training goes on" in shown.err
+    assert f"runs cannot be made ready ({os.strerror(error)}); the training goes on" in shown.err
+    assert shown.err.count("could not take run.json, checkpoint.safetensors, history.csv") == 2  # after each epoch
