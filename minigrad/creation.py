@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
@@ -13,6 +14,12 @@ from .tensor import Tensor, expect_tensor
 
 def _place(host: Any, device: Any, requires_grad: bool) -> Tensor:
     return Tensor(library(device or "cpu").from_host(host), requires_grad)
+
+
+def _drawn(draw: Callable[[], Any], device: Any, requires_grad: bool = False) -> Tensor:
+    """The random numbers that `draw` gives; where they could not be placed, none are drawn."""
+    place, wanted = library(device or "cpu"), bool(requires_grad)
+    return Tensor(place.from_host(backend.numpy.asarray(draw())), wanted)
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -90,32 +97,28 @@ def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
 
 def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers of the normal distribution, mean 0 and variance 1."""
-    requires_grad, _ = bool(requires_grad), library(device or "cpu")  # what may fail, before anything is drawn
-    values = GENERATOR.host.standard_normal(shape_of(size), dtype=backend.dtype_of(dtype))
-    return _place(backend.numpy.asarray(values), device, requires_grad)
+    shape, dtype = shape_of(size), backend.dtype_of(dtype)
+    return _drawn(lambda: GENERATOR.host.standard_normal(shape, dtype=dtype), device, requires_grad)
 
 
 def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers, uniform from 0 to below 1."""
-    requires_grad, _ = bool(requires_grad), library(device or "cpu")  # what may fail, before anything is drawn
-    values = GENERATOR.host.random(shape_of(size), dtype=backend.dtype_of(dtype))
-    return _place(backend.numpy.asarray(values), device, requires_grad)
+    shape, dtype = shape_of(size), backend.dtype_of(dtype)
+    return _drawn(lambda: GENERATOR.host.random(shape, dtype=dtype), device, requires_grad)
 
 
 def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
     """Random integers, uniform from `low` to below `high`."""
-    library(device or "cpu")  # before anything is drawn
-    dtype = backend.dtype_of(dtype)
+    shape, dtype = shape_of(tuple(size)), backend.dtype_of(dtype)
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
-    values = GENERATOR.host.integers(low, high, shape_of(tuple(size)))
-    return _place(host_array(values, dtype), device, False)
+    return _drawn(lambda: host_array(GENERATOR.host.integers(low, high, shape), dtype), device)
 
 
 def randperm(n: int, *, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
-    library(device or "cpu")  # before anything is drawn
-    return _place(GENERATOR.host.permutation(*shape_of((n,))), device, False)
+    (length,) = shape_of((n,))
+    return _drawn(lambda: GENERATOR.host.permutation(length), device)
 
 
 def get_rng_state() -> Tensor:
