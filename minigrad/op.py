@@ -203,8 +203,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
                 args = self.agree(args)
                 arrays = [arg.array if isinstance(arg, Tensor) else arg for arg in args]
             try:
-                run, xp = quiet().run, OWNERS[owner].xp
-                output, rules = run(body, xp, *arrays, **static) if static else run(body, xp, *arrays)
+                output, rules = quiet().run(body, OWNERS[owner].xp, *arrays, **static)
             except (ValueError, IndexError, TypeError, OverflowError) as error:
                 raise self.explain(error, arrays) from error
             if type(output) is not owner:

@@ -80,9 +80,8 @@ def reduce(loss: Tensor, reduction: str, count: Tensor | None = None) -> Tensor:
 
 def expect(name: str, role: str, given: Any, like: Tensor, shape: tuple[int, ...] | None = None) -> None:
     """Raise unless `given` is a Tensor on the device of `like`, and of this shape if one is named."""
-    if not (isinstance(like, Tensor) and isinstance(given, Tensor)):
-        expect_tensor(name, "input", like)
-        expect_tensor(name, role, given)
+    expect_tensor(name, "input", like)
+    expect_tensor(name, role, given)
     if type(given.array) is not type(like.array):
         raise RuntimeError(
             f"{name}: expected {role} on {like.device}, got {given.device}; write {role}.to('{like.device}')"
