@@ -131,9 +131,10 @@ def test_a_notebook_is_the_lesson_in_cells(monkeypatch):
 
 
 def test_notebooks_are_made_of_all_lessons_and_run(tmp_path):
-    for package in ("nbclient", "ipykernel"):
+    for package in ("nbformat", "nbclient", "ipykernel"):
         pytest.importorskip(package, reason="to run notebooks: pip install nbformat nbclient ipykernel")
-    nbformat = pytest.importorskip("nbformat")
+    import nbformat
+
     python(tmp_path, EXAMPLES / "make_notebooks.py", "--run", "--out", tmp_path)
     printed = {}
     for lesson in {lesson for lesson, _ in COMMANDS} - {"make_notebooks"}:

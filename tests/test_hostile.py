@@ -21,8 +21,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from decimal import Decimal  # noqa: F401
-from fractions import Fraction  # noqa: F401
+from decimal import Decimal  # noqa: F401 (a word of the expressions)
+from fractions import Fraction  # noqa: F401 (likewise)
 from functools import cache
 from itertools import islice
 from pathlib import Path

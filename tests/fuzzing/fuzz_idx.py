@@ -22,7 +22,7 @@ if __name__ == "__main__":
     import atheris
 
     with atheris.instrument_imports(include=["minigrad"]):
-        import minigrad.data  # noqa: F401
+        import minigrad.data  # noqa: F401 (the first import is the instrumented one)
 
 import numpy as np
 

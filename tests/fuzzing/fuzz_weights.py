@@ -21,7 +21,7 @@ if __name__ == "__main__":
     import atheris
 
     with atheris.instrument_imports(include=["minigrad"]):
-        import minigrad  # noqa: F401
+        import minigrad  # noqa: F401 (the first import is the instrumented one)
 
 import minigrad as mg
 from minigrad.backend import DTYPES
