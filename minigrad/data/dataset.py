@@ -48,12 +48,14 @@ def label_ranges(tensors: Sequence[Tensor | None], index: Any = slice(None)) -> 
     return tuple(None if array is None or not array.size else (next(numbers), next(numbers)) for array in rows)
 
 
-def gather(tensor: Tensor, index: Any) -> Tensor:
+def pick(array: Any, index: Any) -> Any:
     """The rows at `index`, a slice or positions known to be there, in memory of their own."""
-    if tensor.requires_grad:
-        return ops.getitem(tensor, index=index)
-    rows = tensor.array[index]
-    return wrap(rows.copy() if isinstance(index, slice) else rows)
+    return array[index].copy() if isinstance(index, slice) else array.take(index, axis=0)  # faster than array[index]
+
+
+def gather(tensor: Tensor, index: Any) -> Tensor:
+    """The same of a Tensor."""
+    return ops.getitem(tensor, index=index) if tensor._requires_grad else wrap(pick(tensor.array, index))
 
 
 class TensorDataset(Dataset):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import backend
 from ..tensor import Tensor, expect_tensor, wrap
-from .dataset import Dataset, gather, label_ranges
+from .dataset import Dataset, gather, label_ranges, pick
 
 
 class ToTensor:
@@ -106,7 +106,7 @@ class ImageDataset(Dataset):
 
     def gather(self, index: Any) -> tuple[Tensor, Tensor]:
         """The samples at `index`, an int64 array or a slice: images float32 (B, 1, H, W), labels int64 (B,)."""
-        return self._images(self.data.array[index][:, None]), gather(self.targets, index)
+        return self._images(pick(self.data.array, index)[:, None]), gather(self.targets, index)
 
     def label_ranges(self, index: Any = slice(None)) -> tuple[tuple[int, int] | None, ...]:
         """None for the images, (least, greatest) for the labels at `index`."""
