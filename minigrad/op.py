@@ -179,7 +179,7 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
 
         @wraps(body)
         def apply(*args: Any, **static: Any) -> Any:
-            if len(args) > fixed or static:
+            if static or len(args) > fixed:
                 args, static = self.sort(args, static)
             owner: Any = None
             dtype: Any = None
@@ -188,17 +188,18 @@ def op(signature: str, *, floating: bool = False) -> Callable[[Callable[..., Any
             for arg in args:
                 if isinstance(arg, Tensor):
                     array = arg.array
-                    if owner is None:
-                        owner, dtype = type(array), array.dtype
-                    elif type(array) is not owner or (array.dtype is not dtype and array.dtype is not bool_):
-                        agreed = False  # a mask, bool, needs no cast
+                    arrays.append(array)
                     if arg._requires_grad:
                         recorded = True
-                    arrays.append(array)
+                    if array.dtype is not dtype or type(array) is not owner:
+                        if owner is None:
+                            owner, dtype = type(array), array.dtype
+                        elif type(array) is not owner or array.dtype is not bool_:
+                            agreed = False  # a mask, bool, needs no cast
                 else:
+                    arrays.append(arg)
                     if type(arg) not in numbers:
                         agreed = False
-                    arrays.append(arg)
             if not agreed or owner is None or dtype.kind != "f":
                 args = self.agree(args)
                 arrays = [arg.array if isinstance(arg, Tensor) else arg for arg in args]

@@ -51,7 +51,8 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Reset all gradients to None, or to zeros."""
-        zero_grad(self._parameters(), set_to_none)
+        for group in self.param_groups:
+            zero_grad(group["params"], set_to_none)
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""

@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from . import anomaly, backend
-from .grad_mode import clock, set_grad_enabled
+from .grad_mode import clock, enable_grad
 from .inplace import InPlace
 
 if TYPE_CHECKING:
@@ -179,12 +179,10 @@ class Tensor(InPlace):
         `retain_graph`, which `create_graph` implies; with that the gradients are themselves recorded. `inputs` limits
         the Tensors that get a gradient. Raises RuntimeError where there is no graph (any more), or a shape is missing.
         """
-        wanted = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        found = walk([self], [gradient], wanted or [], bool(retain_graph) or create_graph, create_graph)
-        allowed = None if wanted is None else {id(tensor) for tensor in wanted}
-        for tensor, g in found:
-            if allowed is None or id(tensor) in allowed:
-                tensor._accumulate(g, create_graph)
+        wanted = set() if inputs is None else {inputs} if isinstance(inputs, Tensor) else set(inputs)
+        for x, g in walk([self], [gradient], wanted, retain_graph or create_graph, create_graph):
+            if inputs is None or x in wanted:
+                x._accumulate(g, create_graph)
 
     def _accumulate(self, g: Any, create_graph: bool) -> None:
         if create_graph:
@@ -241,7 +239,7 @@ def seed(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Any:
                 f"backward: a Tensor of shape {output.shape} is not one number; reduce it to a loss, or pass "
                 f"gradient=dL/dself of shape {output.shape} and dtype {output.dtype}"
             )
-        one = backend.OWNERS[type(output.array)].xp.ones(output.array.shape, dtype=output.array.dtype)
+        one = backend.OWNERS[type(output.array)].xp.asarray(1, output.array.dtype).reshape(output.array.shape)
         return wrap(one) if create_graph else one
     if not isinstance(gradient, Tensor):
         raise TypeError(f"backward: expected a Tensor as gradient, got {type(gradient).__name__}")
@@ -254,8 +252,8 @@ def seed(output: Tensor, gradient: Tensor | None, create_graph: bool) -> Any:
 def walk(
     outputs: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
-    wanted: Sequence[Tensor],
-    retain_graph: bool,
+    wanted: set[Tensor],
+    retain_graph: bool | None,
     create_graph: bool,
 ) -> list[tuple[Tensor, Any]]:
     """Reverse-mode differentiation: (x, dL/dx) for each leaf x, each x that retains its gradient or is in `wanted`.
@@ -264,34 +262,33 @@ def walk(
     oldest, and what uses a Tensor is younger than it. A Tensor used twice gets the sum. Gradients are arrays, or with
     `create_graph` Tensors; those returned share no memory with each other.
     """
-    wanted_ids = {id(tensor) for tensor in wanted}
-    pending: dict[int, list[Any]] = {}  # by the time of its node, negative: [a Tensor, dL/dTensor so far]
-    leaves: dict[int, list[Any]] = {}  # by identity: [a leaf, dL/dleaf so far, whether that array is ours alone]
+    arrived: dict[Tensor, Any] = {}  # dL/dTensor so far; in the end that of the leaves
+    youngest: list[tuple[int, Tensor, Node]] = []  # a heap of what is to be visited: by the time of its node, negative
     kept: list[tuple[Tensor, Any]] = []
-    youngest: list[int] = []  # a heap of the keys of `pending`
     watched = bool(anomaly.watching) and anomaly.is_watched()
 
-    def send(x: Tensor, g: Any, fresh: bool) -> None:
-        node = x.grad_fn
-        box, key = (leaves, id(x)) if node is None else (pending, -node.time)
-        entry = box.get(key)
-        if entry is None:
-            box[key] = [x, g, fresh]
-            if node is not None:
-                heappush(youngest, key)
-        else:  # never in place: the first arrival may be another Tensor's gradient too
-            total = backend.as_array(entry[1] + g)
+    def arrive(x: Tensor, dx: Any, g: Any) -> None:
+        """dx, which a rule made of g, flows into x."""
+        if x in arrived:  # not in place: what came first may be another Tensor's gradient too
+            total = backend.as_array(arrived[x] + dx)
             if watched:
-                anomaly.inspect_sum(entry[1], g, total)
-            entry[1:] = total, True
+                anomaly.inspect_sum(arrived[x], dx, total)
+            arrived[x] = total
+            return
+        node = x.grad_fn
+        if node is not None:
+            arrived[x] = dx
+            heappush(youngest, (-node.time, x, node))
+        else:
+            arrived[x] = dx if create_graph or is_own(dx, g, x) else own(dx, x)
 
     def visit_all() -> None:
         while youngest:
-            tensor, g, _ = pending.pop(heappop(youngest))
-            node = tensor.grad_fn
-            if tensor._retains_grad or id(tensor) in wanted_ids:
+            _, tensor, node = heappop(youngest)
+            g = arrived.pop(tensor)
+            if tensor._retains_grad or tensor in wanted:
                 kept.append((tensor, g if create_graph else own(g, tensor)))
-            rules = node.rules
+            rules: Any = node.rules
             if rules is None:
                 raise RuntimeError(
                     "backward: this part of the graph was freed by an earlier backward; to walk it twice, call the "
@@ -301,33 +298,32 @@ def walk(
                 rules = node.op.rules_on_tensors(node)
             if watched:
                 rules = anomaly.watched_rules(node, rules, tensor)
-            time = node.time
-            if tensor._changed > time:
+            if tensor._changed > node.time:
                 raise stale(tensor, node)
             for position, x in enumerate(node.inputs):
                 if isinstance(x, Tensor):
-                    if x._changed > time:
+                    if x._changed > node.time:
                         raise stale(x, node)
                     if x._requires_grad:
                         dx = rules[position](g)
                         array = x.array
                         if type(dx) is not type(g) or dx.shape != array.shape or dx.dtype is not array.dtype:
                             dx = node.op.fit(dx, x, position)
-                        send(x, dx, x.grad_fn is None and (create_graph or is_fresh(dx, g)))
+                        arrive(x, dx, g)
             if not retain_graph:
                 node.inputs, node.rules = (), None  # let go of what went in and of what the rules remember
 
     for output, gradient in zip(outputs, gradients):
-        send(output, seed(output, gradient, create_graph), False)
-    with set_grad_enabled(create_graph):
-        backend.QUIET.copy().run(visit_all)
-    for leaf, g, fresh in leaves.values():
-        kept.append((leaf, g if create_graph or (fresh and g.strides == leaf.array.strides) else own(g, leaf)))
-    return kept
+        g = seed(output, gradient, create_graph)
+        arrive(output, g, g)
+    backend.QUIET.copy().run(enable_grad()(visit_all) if create_graph else visit_all)
+    return [*kept, *arrived.items()]
 
 
-def is_fresh(dx: Any, g: Any) -> bool:
-    """Whether what a rule gave is an array of its own, or another arrangement of one: not g, a view of g, or a part."""
+def is_own(dx: Any, g: Any, x: Tensor) -> bool:
+    """Whether dx, which a rule made of g, is nobody else's array, neither g nor a view of it, and lies as x does."""
+    if dx.strides != x.array.strides:
+        return False
     base = dx.base
     if base is None:
         return dx is not g
@@ -373,7 +369,7 @@ def grad(
     if len(gradients) != len(outputs):
         raise ValueError(f"grad: expected one grad_output for each of {len(outputs)} outputs, got {len(gradients)}")
     retain = create_graph if retain_graph is None else retain_graph
-    found = {id(tensor): g for tensor, g in walk(outputs, gradients, inputs, retain, create_graph)}
+    found = {id(tensor): g for tensor, g in walk(outputs, gradients, set(inputs), retain, create_graph)}
     for position, tensor in enumerate(inputs):
         if id(tensor) not in found and not allow_unused:
             raise RuntimeError(

@@ -52,7 +52,7 @@ class Module:
 
     def children(self) -> Iterator[Module]:
         """The parts that are attributes."""
-        return (value for value in vars(self).values() if isinstance(value, Module))
+        return iter([value for value in vars(self).values() if isinstance(value, Module)])
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This Module and all inside it, with dotted names, each once."""
