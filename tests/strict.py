@@ -24,7 +24,8 @@ UFUNCS = """
     nextafter not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh true_divide
 """
 FUNCTIONS = """
-    all allclose amax amin any arange argmax argmin argsort array array_equal asarray ascontiguousarray atleast_1d
+    all allclose amax amin any arange argmax argmin argsort array array_equal asarray ascontiguousarray asfortranarray
+    atleast_1d
     atleast_2d bincount broadcast_arrays broadcast_to clip concatenate copy count_nonzero cumprod cumsum diag diagonal
     dot einsum empty empty_like expand_dims eye flip full full_like identity isclose ix_ linspace max mean meshgrid min
     moveaxis nan_to_num nonzero ones ones_like outer prod ravel repeat reshape roll round shares_memory sort split

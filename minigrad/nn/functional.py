@@ -113,18 +113,20 @@ def check_labels(name: str, target: Tensor, num_classes: int, ignore_index: int 
 
 
 def class_axis(name: str, input: Tensor, target: Tensor, weight: Tensor | None, probabilities: bool = False) -> int:
-    """The axis of the classes in an input (C,) or (N, C, ...). Raises where target and weight do not go with it."""
+    """The axis of the classes in an input (C,) or (N, C, ...). Raises where target and weight do not go with it.
+
+    The target has the shape of the input without that axis, or where `probabilities` are allowed all of it.
+    """
     expect(name, "target", target, input)
-    if input.dtype.kind != "f" or input.ndim == 0:
-        raise TypeError(f"{name}: expected scores (N, C) of floating point, got {input.shape} {input.dtype}")
-    dim = 0 if input.ndim == 1 else 1
-    expected = input.shape if probabilities else input.shape[:dim] + input.shape[dim + 1 :]
-    if target.shape != expected:
-        raise ValueError(
-            f"{name}: expected labels of shape {expected} for an input of shape {input.shape}, got {target.shape}"
-        )
+    shape, given = input.array.shape, target.array.shape
+    if not shape or input.array.dtype.kind != "f":
+        raise TypeError(f"{name}: expected scores (N, C) of floating point, got {shape} {input.dtype}")
+    dim = 0 if len(shape) == 1 else 1
+    expected = shape[:dim] + shape[dim + 1 :]
+    if given != expected and not (probabilities and given == shape and target.dtype.kind == "f"):
+        raise ValueError(f"{name}: expected labels of shape {expected} for an input of shape {shape}, got {given}")
     if weight is not None:
-        expect(name, "weight", weight, input, (input.shape[dim],))
+        expect(name, "weight", weight, input, (shape[dim],))
     return dim
 
 
@@ -135,9 +137,9 @@ def along(dim: int, input: Tensor, per_class: Any) -> Any:
 
 def is_label(input: Tensor, target: Tensor, dim: int) -> Tensor:
     """Bool, shaped as `input`: True where the class is the label."""
-    xp = backend.OWNERS[type(input.array)].xp
-    labels = target.array.reshape((*target.shape[:dim], 1, *target.shape[dim:]))
-    return wrap(labels == along(dim, input, xp.arange(input.shape[dim])))
+    labels, classes = target.array, input.array.shape[dim]
+    rows = backend.OWNERS[type(labels)].xp.arange(classes).reshape((classes,) + (1,) * labels.ndim)
+    return wrap((labels == rows).swapaxes(0, dim))  # made with a row for each class, as long rows are compared faster
 
 
 def class_weights(
@@ -175,16 +177,14 @@ def cross_entropy(
     dtypes, IndexError for a label out of range.
     """
     name = "cross_entropy"
-    expect_tensor(name, "input", input)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: expected label_smoothing from 0 to 1, got {label_smoothing}")
-    if isinstance(target, Tensor) and target.dtype.kind == "f" and target.shape == input.shape:
-        dim = class_axis(name, input, target, weight, probabilities=True)
+    dim = class_axis(name, input, target, weight, probabilities=True)
+    if target.array.ndim == input.array.ndim:
         q = (1 - label_smoothing) * target + label_smoothing / input.shape[dim] if label_smoothing else target
         q = q if weight is None else q * along(dim, input, weight)
         return reduce(ops.cross_entropy(input, q, dim), reduction)
-    dim = class_axis(name, input, target, weight)
-    some_ignored = check_labels(name, target, input.shape[dim], ignore_index)
+    some_ignored = check_labels(name, target, input.array.shape[dim], ignore_index)
     if weight is None and not some_ignored and not label_smoothing:
         truth = is_label(input, target, dim)
         return ops.label_cross_entropy(input, truth, dim=dim, reduction=reduction_named(reduction))

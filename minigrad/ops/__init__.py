@@ -29,6 +29,7 @@ from .shape import (
 # NumPy's names for ops that torch, and so minigrad, calls otherwise.
 TENSORS.swapaxes, TENSORS.transpose, TENSORS.concatenate = transpose, permute, cat
 TENSORS.copy = clone
+TENSORS.asfortranarray = lambda x: x  # the order in memory: a Tensor leaves it to its array
 
 for _method in vars(Methods).values():
     if getattr(_method, "__name__", None) in OPS and not _method.__doc__:

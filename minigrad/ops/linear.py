@@ -40,13 +40,18 @@ def linear(xp, x, w, b=None):
         bias = "" if b is None else f" and b ({n_out},), got b {b.shape}"
         raise ValueError(f"expected X (..., {n_in}) for W ({n_out}, {n_in}){bias}")
     y = x @ w.T
+    return y if b is None else y + b, (
+        lambda g: g @ w,
+        lambda g: (rows(x).T @ rows(g)).T,
+        lambda g: sum_of_rows(xp, rows(g)),
+    )
 
-    def rows(a):
-        return a if a.ndim == 2 else xp.reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
 
-    def to_b(g):
-        g = rows(g)
-        # In float32 a product adds many rows more exactly than a sum.
-        return xp.ones_like(g[:, 0]) @ g if n_out else xp.sum(g, axis=0)
+def rows(x):
+    """(..., n) as (rows, n)."""
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
-    return y if b is None else y + b, (lambda g: g @ w, lambda g: (rows(x).T @ rows(g)).T, to_b)
+
+def sum_of_rows(xp, x):
+    """Σ over the rows: as a product, which in float32 adds many rows more exactly than a sum."""
+    return xp.ones_like(x[:, 0]) @ x if x.shape[1] else xp.sum(x, axis=0)

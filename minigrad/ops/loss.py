@@ -31,9 +31,10 @@ def label_cross_entropy(xp, x, truth, *, dim=1, reduction="mean"):
 
     dL/dx = g (p - truth): what the model believes minus what is so; g / N for the mean of N samples, g for their sum
     """
+    x = xp.asfortranarray(x)  # N long rows of few classes: NumPy goes through C rows of N in half the time
     z = x - xp.amax(x, axis=dim, keepdims=True)
     e = xp.exp(z)
-    s = e.sum(axis=dim, keepdims=True)
+    s = xp.sum(e, axis=dim, keepdims=True)
     log_s, z_label = xp.log(s), xp.where(truth, z, 0.0)
     n = math.prod(s.shape)
 
@@ -42,8 +43,8 @@ def label_cross_entropy(xp, x, truth, *, dim=1, reduction="mean"):
         return (e / s - truth) * g
 
     if reduction == "none":
-        return xp.squeeze(log_s, axis=dim) - z_label.sum(axis=dim), (rule, None)
-    y = log_s.sum() - z_label.sum()
+        return xp.squeeze(log_s, axis=dim) - xp.sum(z_label, axis=dim), (rule, None)
+    y = xp.sum(log_s) - xp.sum(z_label)
     return y / n if reduction == "mean" else y, (rule, None)
 
 
