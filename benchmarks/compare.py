@@ -20,6 +20,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MODELS = {
     "256-128": [784, 256, 128, 10],
 }
 BIG = {"4096": [784, 4096, 10]}
+SETTLE = 0.25  # seconds after which the threads of the engine before no longer spin, each on a core, for more work
 PACKAGES = ["numpy", "torch", "jax", "mygrad", "autograd", "cupy-cuda12x", "cupy-cuda13x"]
 
 
@@ -86,6 +88,8 @@ def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: in
         results[name] = []
     for _ in range(rounds):
         for worker in workers:
+            time.sleep(SETTLE if threads > 1 else 0)
+            worker.ask(steps=1)  # not counted: its threads wake up, its caches fill
             results[worker.name] += worker.ask(steps=steps)["seconds"]
     for worker in workers:
         results[worker.name] = {"seconds": results[worker.name], **worker.ask(result=True)}

@@ -123,8 +123,32 @@ class Minigrad:
         self.library.synchronize()
 
 
+class MinigradReplayed(Minigrad):
+    """minigrad on the CPU, the step from the model to the gradients written down once and replayed."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        import minigrad as mg
+
+        self.replay = mg.replay(self.model, lambda images, labels: self.loss(self.model(images), labels))
+
+    def step(self, index: Any) -> Any:
+        images, labels = self.dataset.gather(self.library.from_host(index))
+        labels.label_range = self.ranges[1]
+        loss = self.replay(images, labels)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+
 class MinigradCuPy(Minigrad):
     """minigrad on CuPy."""
+
+    device = "cuda"
+
+
+class MinigradReplayedCuPy(MinigradReplayed):
+    """The same on CuPy."""
 
     device = "cuda"
 
@@ -319,6 +343,7 @@ class Autograd:
 ENGINES: dict[str, dict[str, Callable[..., Any]]] = {
     "numpy": {
         "minigrad": Minigrad,
+        "minigrad, replayed": MinigradReplayed,
         "numpy by hand": HandWritten,
         "torch": Torch,
         "torch.compile": TorchCompiled,
@@ -328,6 +353,7 @@ ENGINES: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "cupy": {
         "minigrad": MinigradCuPy,
+        "minigrad, replayed": MinigradReplayedCuPy,
         "minigrad on the CPU": Minigrad,
         "cupy by hand": HandWrittenCuPy,
         "torch": TorchCUDA,

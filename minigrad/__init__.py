@@ -77,6 +77,7 @@ from .ops import (
     transpose,
     where,
 )
+from .replay import replay
 from .tensor import Tensor, grad
 
 max, min = Tensor.max, Tensor.min

@@ -222,6 +222,7 @@ FITTING: dict[str, list[str]] = {
     "lr": split("0.1; 0"),
     "max": split("1.0; None"),
     "min": split("-0.5; 0"),
+    "model": split("model(); nn.Linear(3, 2)"),
     "module": split("nn.ReLU(); model(); None"),
     "modules": split("[nn.ReLU()]; ()"),
     "n": split("3; 0"),

@@ -27,6 +27,7 @@ ORDER = [
     "checkpoint",
     "gradcheck",
     "check",
+    "replay",
     "viz",
     "__init__",
     "__main__",

@@ -96,7 +96,7 @@ class TensorDataset(Dataset):
 
     def gather(self, index: Any) -> tuple[Tensor, ...]:
         """The samples at `index`, an int64 array or a slice: one Tensor (B, ...) for each of `tensors`."""
-        return tuple(gather(tensor, index) for tensor in self.tensors)
+        return tuple([gather(tensor, index) for tensor in self.tensors])
 
     def label_ranges(self, index: Any = slice(None)) -> tuple[tuple[int, int] | None, ...]:
         """(least, greatest) element of each Tensor of integers at `index`, None for others."""
