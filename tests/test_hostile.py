@@ -409,7 +409,7 @@ def lines(draw: Any, target: Target) -> Line:
 # What is looked at
 def state_of(value: Any, depth: int = 6) -> Any:
     """All of a value that a call might change, in a form that can be compared."""
-    if depth == 0 or isinstance(value, (type, ModuleType, Node)) or inspect.isfunction(value):
+    if depth <= 0 or isinstance(value, (type, ModuleType, Node)) or inspect.isfunction(value):
         return id(value)
     if isinstance(value, np.ndarray):
         content = repr(value) if value.dtype.hasobject else value.tobytes()
@@ -422,7 +422,7 @@ def state_of(value: Any, depth: int = 6) -> Any:
         return [(state_of(k, depth - 1), state_of(v, depth - 1)) for k, v in value.items()]
     if isinstance(value, (list, tuple)):
         return type(value), [state_of(item, depth - 1) for item in value]
-    if type(value).__module__.startswith("minigrad") and hasattr(value, "__dict__"):
+    if type(value).__module__.startswith("minigrad") and hasattr(value, "__dict__") and depth > 1:
         # The number of the epoch goes up when a DataLoader is iterated over, whoever does it.
         return state_of({k: v for k, v in vars(value).items() if k != "epoch"}, depth - 1)
     if isinstance(value, (int, float, complex, str, bytes, bytearray, set, slice, np.generic, backend.device)):

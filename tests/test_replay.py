@@ -17,6 +17,7 @@ from minigrad import data, nn, optim
 from minigrad.backend import library
 from minigrad.methods import OPS
 from minigrad.nn import functional as F
+from minigrad.op import TENSORS, op
 
 DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
@@ -213,6 +214,16 @@ def test_the_function_is_called_once_for_each_shape():
     assert len(calls) == 2
 
 
+def test_the_function_is_called_again_only_for_labels_not_seen_so_far():
+    model = model_of()
+    function, calls = counted(LOSSES["cross-entropy"](model))
+    step = mg.replay(model, function)
+    x = mg.zeros(2, 6)
+    for labels in ([0, 1], [1, 0], [2, 3], [0, 3], [0, 1], [1, 2]):
+        step(x, mg.tensor(labels))
+    assert len(calls) == 2
+
+
 # What a step depends on
 def test_labels_out_of_range_are_refused_in_every_step(device):
     model, ((x, y), (_, other)) = model_of(device), batches(2, device)
@@ -255,6 +266,39 @@ def test_new_weights_are_used_however_they_came():
     assert bits([step(x, y)]) == bits([F.cross_entropy(model(x), y)])
     model.double()
     assert step(x.double(), y).dtype == mg.float64
+
+
+def test_weights_of_another_size_are_used():
+    model = nn.Linear(2, 1)
+    step = mg.replay(model, lambda: model.weight.mean())
+    for size in (2, 4):
+        model.weight.grad = None
+        model.weight.data = mg.ones(1, size)
+        assert step().item() == 1.0
+        assert model.weight.grad.tolist() == [[1 / size] * size]
+
+
+@pytest.fixture
+def filled_through_a_view():
+    """An op whose result is an array of zeros that is written to through a view of it."""
+
+    @op("(i)->(i)")
+    def filled_through_a_view(xp, x):
+        """y = x"""
+        y = xp.zeros((2, *x.shape), dtype=x.dtype)
+        row = y[0]
+        row += x
+        return y[0] + y[1], (lambda g: g,)
+
+    yield filled_through_a_view
+    del OPS["filled_through_a_view"]
+    delattr(TENSORS, "filled_through_a_view")
+
+
+def test_an_array_that_is_written_to_is_made_anew_in_each_step(filled_through_a_view):
+    model = nn.Linear(2, 1)
+    step = mg.replay(model, lambda x: filled_through_a_view(x).sum() + model.weight.sum() * 0)
+    assert [step(mg.tensor([1.0, n])).item() for n in (1.0, 2.0, 3.0)] == [2.0, 3.0, 4.0]
 
 
 def test_dropout_is_refused_in_training_and_not_in_evaluation():
@@ -374,10 +418,17 @@ def test_each_thread_writes_its_own():
     results = []
     model_lock = threading.Lock()
 
+    together = threading.Barrier(4)
+
     def run():
         with model_lock:  # one generator draws the weights of all models
             model = model_of()
-        step, sgd, losses = mg.replay(model, LOSSES["cross-entropy"](model)), optim.SGD(model.parameters(), lr=0.1), []
+
+        def loss(x, y):
+            together.wait()  # all write their step at the same time
+            return F.cross_entropy(model(x), y)
+
+        step, sgd, losses = mg.replay(model, loss), optim.SGD(model.parameters(), lr=0.1), []
         for batch in given:
             losses.append(step(*batch))
             sgd.step()
