@@ -307,10 +307,12 @@ class replay:
             raise TypeError(f"replay: expected a Module as model, got {type(model).__name__}")
         self.function = function
         self.parameters, self.modules = list(model.parameters()), list(model.modules())
-        self.steps: dict[Any, Step] = {}  # by the shapes, dtypes and kinds of the inputs
+        self.steps: dict[Any, Step] = {}  # by the shapes, strides, dtypes and kinds of the inputs
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The loss of these inputs; the parameters have their gradients. Raises TypeError for what is no Tensor."""
+        if writer.program is not None:
+            raise RuntimeError("replay: a step that is replayed cannot replay another; call its function instead")
         for x in inputs:
             expect_tensor("replay", "input", x)
             if x.grad_fn is not None:
@@ -320,7 +322,7 @@ class replay:
             loss.backward()
             return loss.detach()
         tensors = (*inputs, *self.parameters)
-        shapes = tuple([(x.array.shape, x.array.dtype.num, type(x.array)) for x in inputs])
+        shapes = tuple([(x.array.shape, x.array.strides, x.array.dtype.num, type(x.array)) for x in inputs])
         parameters = [p.array for p in self.parameters]
         modes = [x._requires_grad for x in tensors] + [module.training for module in self.modules]
         ranges = [label_range(x) for x in inputs]

@@ -366,6 +366,13 @@ def test_what_is_no_loss_or_no_input_is_refused():
         mg.replay([], lambda x: x.sum())
 
 
+def test_a_step_inside_of_a_step_is_refused():
+    model, ((x, y),) = model_of(), batches(1)
+    inner = mg.replay(model, LOSSES["cross-entropy"](model))
+    with pytest.raises(RuntimeError, match="cannot replay another"):
+        mg.replay(model, lambda x, y: inner(x, y) * 2)(x, y)
+
+
 def test_without_recording_there_is_no_graph_as_ever():
     model, ((x, y),) = model_of(), batches(1)
     step = mg.replay(model, LOSSES["cross-entropy"](model))
