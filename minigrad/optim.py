@@ -65,7 +65,9 @@ class Optimizer:
                 gradient = parameter._grad
                 if gradient is not None:
                     w = parameter.array
-                    state = self.state.setdefault(position, {})
+                    state = self.state.get(position)
+                    if state is None:
+                        state = self.state[position] = {}
                     self.update(backend.OWNERS[type(w)].xp, w, gradient.array, group, state)
                     parameter.touch()
                 position += 1

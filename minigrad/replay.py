@@ -323,8 +323,11 @@ class replay:
             return loss.detach()
         tensors = (*inputs, *self.parameters)
         shapes = tuple([(x.array.shape, x.array.strides, x.array.dtype.num, type(x.array)) for x in inputs])
-        parameters = [p.array for p in self.parameters]
-        modes = [x._requires_grad for x in tensors] + [module.training for module in self.modules]
+        parameters = [*map(operator.attrgetter("array"), self.parameters)]
+        modes = [
+            *map(operator.attrgetter("_requires_grad"), tensors),
+            *map(operator.attrgetter("training"), self.modules),
+        ]
         ranges = [label_range(x) for x in inputs]
         step = self.steps.get(shapes)
         if (
