@@ -65,9 +65,7 @@ class Optimizer:
                 gradient = parameter._grad
                 if gradient is not None:
                     w = parameter.array
-                    state = self.state.get(position)
-                    if state is None:
-                        state = self.state[position] = {}
+                    state = self.state.setdefault(position, {})
                     self.update(backend.OWNERS[type(w)].xp, w, gradient.array, group, state)
                     parameter.touch()
                 position += 1

@@ -289,11 +289,11 @@ class replay:
     `function`  takes Tensors and returns the loss, a Tensor of one element, made of them and of the parameters
 
     The first call with inputs of some shapes is written down, later ones repeat it: the same array operations in the
-    same order, and so the same bits. A step is written anew where shapes, dtypes, devices, the training mode of a part
-    or what requires a gradient have changed, and where labels exceed the range of those so far. Python numbers and
-    branches stay as they were in the call that was written down, and the model must keep its parts. Raises RuntimeError
-    for a step that looks at an element, as `item()` and labels to be ignored do, or that uses arrays other than inputs
-    and parameters, as the random ones of Dropout. Under `detect_anomaly` nothing is repeated.
+    same order, and so the same bits. A step is written anew where shapes, dtypes, devices, the order in memory, the
+    training mode of a part or what requires a gradient have changed, and where labels exceed the range of those so far.
+    Python numbers and branches stay as they were in the call that was written down, and the model must keep its parts.
+    Raises RuntimeError for a step that looks at an element, as `item()` and labels to be ignored do, or that uses
+    arrays other than inputs and parameters, as the random ones of Dropout. Under `detect_anomaly` nothing is repeated.
 
         step = mg.replay(model, lambda images, labels: F.cross_entropy(model(images), labels))
         for images, labels in batches:

@@ -258,11 +258,12 @@ def test_a_layer_without_outputs_has_gradients_without_elements(device):
     assert x.grad.tolist() == [[0.0] * 3] * 2
 
 
-def test_the_gradient_of_a_bias_does_not_lose_many_small_rows_beside_a_great_one(device):
+@pytest.mark.parametrize("lying", ["in rows", "in columns"])
+def test_the_gradient_of_a_bias_does_not_lose_many_small_rows_beside_a_great_one(lying, device):
     b = mg.zeros(2, device=device, requires_grad=True)
-    g = mg.ones(1025, 2)
+    g = mg.ones(1025, 2, device=device) if lying == "in rows" else mg.ones(2, 1025, device=device).T
     g[0] = 2.0**24  # 2²⁴ + 1 is 2²⁴ in float32: added one by one, all the ones are lost
-    F.linear(mg.ones(1025, 1, device=device), mg.ones(2, 1, device=device), b).backward(g.to(device))
+    F.linear(mg.ones(1025, 1, device=device), mg.ones(2, 1, device=device), b).backward(g)
     assert b.grad.tolist() == pytest.approx([2.0**24 + 1024] * 2, rel=1e-5)
 
 

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from conftest import DEVICES
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import REFERENCES
@@ -18,8 +19,6 @@ from minigrad.backend import library
 from minigrad.methods import OPS
 from minigrad.nn import functional as F
 from minigrad.op import TENSORS, op
-
-DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
 
 def model_of(device="cpu", dtype="float32", *more):
