@@ -7,11 +7,12 @@ NumPy: no Tensors, no graph, no walk.
 
 from __future__ import annotations
 
+import math
 import operator
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import anomaly, backend
 from .grad_mode import mode
@@ -20,100 +21,122 @@ from .tensor import Tensor, expect_tensor, wrap
 if TYPE_CHECKING:
     from .nn.module import Module
 
-Range: TypeAlias = "tuple[int, int] | None"  # the least and the greatest label; None for what holds no integers
+
+class Line(NamedTuple):
+    """One call of a program."""
+
+    text: str
+    uses: list[str]
+    result: Written | None  # None where an array was changed in place
+    function: Callable[..., Any]
 
 
 class Program:
-    """What a step asked for, in order, as calls of functions whose arguments and result have places in one list."""
+    """What a step asked for, in order: the lines of a function of the arrays of the inputs and the parameters."""
 
     def __init__(self, owner: backend.Library) -> None:
         self.owner = owner
-        self.values: list[Any] = []
-        self.calls: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []  # the places of arguments and result
+        self.lines: list[Line] = []
+        self.names: dict[str, Any] = {"xp": owner.xp}  # what the lines use, beside arguments and what they make
         self.known: dict[int, Written] = {}  # by the identity of its array
         self.changed: set[int] = set()  # the identities of memory that is written to
-        # When finished: a function, what picks its arguments, the place of its result, the places needed no more.
-        self.program: list[tuple[Callable[..., Any], Callable[..., Any], int, tuple[int, ...]]] = []
 
-    def place(self, value: Any) -> int:
-        """A new place, with this value in it."""
-        self.values.append(value)
-        return len(self.values) - 1
-
-    def enter(self, array: Any) -> Written:
-        """The array, in a new place, as one that writes down what is done with it."""
-        self.known[id(array)] = Written(self, array, self.place(array))
+    def enter(self, name: str, array: Any) -> Written:
+        """The array, under this name, as one that writes down what is done with it."""
+        self.known[id(array)] = Written(self, array, name)
         return self.known[id(array)]
 
-    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Call the function, and write that down. Raises RuntimeError for an array that is not of this program."""
-        arrays: list[Written] = []
-        template = with_holes((args, options), arrays)
-        if [*map(type, template[0])].count(Hole) < len(arrays):  # some stand inside a tuple, or are named
-            function, args, options = partial(call_filled, function, template), tuple(arrays), {}
-        function = partial(function, **options) if options else function
-        places = tuple(arg.place if isinstance(arg, Written) else self.place(arg) for arg in args)
-        result = function(*(self.values[place] for place in places))
-        if result is None or id(result) in self.known:  # its first argument was changed in place
-            self.change(self.values[places[0]])
-            place = self.place(None) if result is None else self.known[id(result)].place
-            self.calls.append((function, places, place))
-            return None if result is None else self.known[id(result)]
+    def call(self, form: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Call the function, and write that down in this form, as `{} + {}` or `xp.exp({})`.
+
+        Raises RuntimeError for an array that is not of this program.
+        """
+        result = function(*map(unwrapped, args), **{name: unwrapped(option) for name, option in options.items()})
+        uses: list[str] = []
+        texts = [self.text(arg, uses) for arg in args]
+        texts += [f"{name}={self.text(option, uses)}" for name, option in options.items()]
+        alone = form.count("{}") - 1  # the last {} takes all arguments that are left
+        text = form.format(*texts[:alone], ", ".join(texts[alone:]))
+        if result is None or id(result) in self.known:  # an array was changed in place: `out`, or the first
+            written = self.known.get(id(result))
+            self.change(unwrapped(args[0] if written is None else written))
+            self.lines.append(Line(text, uses, None, function))
+            return written
         if type(result) not in backend.OWNERS and not isinstance(result, backend.numpy.generic):
             raise RuntimeError(f"replay: expected a call that gives an array, got {type(result).__name__}")
-        written = self.enter(result)
-        self.calls.append((function, places, written.place))
+        written = self.enter(f"v{len(self.known)}", result)
+        self.lines.append(Line(text, uses, written, function))
         return written
+
+    def text(self, value: Any, uses: list[str]) -> str:
+        """The value as it stands in a line; the names of arrays and constants go to the end of `uses`."""
+        if isinstance(value, Written):
+            uses.append(value.name)
+            return value.name
+        if isinstance(value, (tuple, list)):
+            inside = ", ".join([self.text(part, uses) for part in value])
+            comma = "," * (len(value) == 1)
+            return f"[{inside}]" if isinstance(value, list) else f"({inside}{comma})"
+        if isinstance(value, slice):
+            return "slice" + self.text((value.start, value.stop, value.step), uses)
+        if type(value) in (int, bool, str, type(None), type(...)) or (type(value) is float and math.isfinite(value)):
+            literal = repr(value)
+            return f"({literal})" if literal[0] == "-" else literal  # a power binds more than a minus
+        uses.append(f"c{len(self.names)}")  # a name for what has no text
+        self.names[uses[-1]] = value
+        return uses[-1]
 
     def change(self, array: Any) -> None:
         """Note that the memory of an array is written to."""
         self.changed.add(memory(array))
 
-    def give(self, written: Written) -> int:
-        """The place of an array that is handed out: as an array, where NumPy gave a scalar, and nobody else's."""
+    def give(self, written: Written) -> Written:
+        """An array that is handed out: as an array, where NumPy gave a scalar, and nobody else's."""
         if isinstance(written.array, backend.numpy.generic):
-            written = self.call(backend.as_array, written)
+            self.names["as_array"] = backend.as_array
+            written = self.call("as_array({})", backend.as_array, written)
         self.change(written.array)
-        return written.place
+        return written
 
-    def finish(self, inputs: int, outputs: set[int]) -> None:
-        """Take out the calls that give the same in each step, or what nobody uses; let go of arrays after their use."""
-        made = {written.place for written in self.known.values()}
-        calls = []
-        for function, places, result in self.calls:
-            array = self.values[result]
-            changing = array is None or memory(array) in self.changed
-            same = made.isdisjoint(places) or getattr(function, "func", function) is self.owner.xp.ones_like
-            if same and not changing:
-                made.discard(result)
+    def source(self, arguments: Sequence[str], outputs: Sequence[str]) -> str:
+        """The function as text. Left out is what gives the same in each step, or what nobody uses."""
+        made = set(arguments)
+        varying = []
+        for line in self.lines:
+            result = line.result
+            changing = result is None or memory(result.array) in self.changed
+            same = made.isdisjoint(line.uses) or line.function is self.owner.xp.ones_like
+            if result is not None and same and not changing:
+                self.names[result.name] = result.array
             else:
-                calls.append((function, places, result, changing))
-        self.values = [None if place in made else value for place, value in enumerate(self.values)]
-        needed = outputs | {place for place in range(len(self.values)) if place < inputs or place not in made}
-        for function, places, result, changing in reversed(calls):
-            if changing or result in needed:
-                last = tuple({*places, result} - needed)
+                if result is not None:
+                    made.add(result.name)
+                varying.append((line, changing))
+        needed = {*arguments, *outputs, *self.names}
+        used: set[str] = set()
+        text: list[str] = []
+        for line, changing in reversed(varying):
+            name = None if line.result is None else line.result.name
+            if changing or name in needed:
+                last = sorted({*line.uses, *([name] if name else [])} - needed)  # let go of arrays after their use
                 needed.update(last)
-                self.program.append((function, picker(places), result, last))
-        self.program.reverse()
-        self.known, self.calls = {}, []
+                used.update(line.uses)
+                text.append(f"    {name} = {line.text}" if name else f"    {line.text}")
+                text[-1] += f"; del {', '.join(last)}" if last else ""
+        known = [f"# {name}: {described(value)}" for name, value in self.names.items() if name in used]
+        head = f"def step({', '.join(arguments)}):"
+        return "\n".join([*known, head, *reversed(text), f"    return {', '.join(outputs)},", ""])
 
-    def run(self, inputs: Sequence[Any]) -> list[Any]:
-        """All values that are left at the end, from those of the inputs, which have the first places."""
-        values = [*inputs, *self.values[len(inputs) :]]
-        for function, pick, result, last in self.program:
-            values[result] = function(*pick(values))
-            for place in last:
-                values[place] = None
-        return values
+    def compiled(self, source: str) -> Callable[..., Any]:
+        """The function that this text defines."""
+        names = dict(self.names)
+        exec(source, names)
+        return names["step"]
 
 
-def picker(places: tuple[int, ...]) -> Callable[[list[Any]], Sequence[Any]]:
-    """What takes the values at these places out of a list."""
-    if len(places) > 1:
-        return operator.itemgetter(*places)
-    start = places[0] if places else 0
-    return operator.itemgetter(slice(start, start + len(places)))  # an itemgetter of one place gives no sequence
+def described(value: Any) -> str:
+    """The kind of a constant, in a few words."""
+    return f"{value.shape} {value.dtype}" if type(value) in backend.OWNERS else repr(value)
 
 
 def memory(array: Any) -> int:
@@ -121,42 +144,13 @@ def memory(array: Any) -> int:
     return id(array if array.base is None else array.base)
 
 
-class Hole:
-    """Where an array goes, inside the arguments of a call."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-
-def with_holes(value: Any, arrays: list[Written]) -> Any:
-    """The value with a Hole for each array in it, which goes to the end of `arrays`."""
+def unwrapped(value: Any) -> Any:
+    """The arrays themselves. Raises RuntimeError for one from elsewhere."""
     if isinstance(value, Written):
-        arrays.append(value)
-        return Hole(len(arrays) - 1)
+        return value.array
     if type(value) in backend.OWNERS or isinstance(value, backend.numpy.generic):
         refuse_other()
-    if isinstance(value, (tuple, list)):
-        return type(value)([with_holes(part, arrays) for part in value])
-    if isinstance(value, dict):
-        return {name: with_holes(part, arrays) for name, part in value.items()}
-    return value
-
-
-def filled(template: Any, arrays: tuple[Any, ...]) -> Any:
-    """The value again, from what `with_holes` made of it."""
-    if isinstance(template, Hole):
-        return arrays[template.index]
-    if isinstance(template, (tuple, list)):
-        return type(template)([filled(part, arrays) for part in template])
-    if isinstance(template, dict):
-        return {name: filled(part, arrays) for name, part in template.items()}
-    return template
-
-
-def call_filled(function: Callable[..., Any], template: Any, *arrays: Any) -> Any:
-    """Call the function with arrays inside its arguments, as in an index of several axes."""
-    args, options = filled(template, arrays)
-    return function(*args, **options)
+    return type(value)(map(unwrapped, value)) if isinstance(value, (tuple, list)) else value
 
 
 def refuse_other(*args: Any, **options: Any) -> Any:
@@ -178,11 +172,11 @@ def refuse_look(*args: Any, **options: Any) -> Any:
 class Written:
     """An array that writes down what is done with it. Whoever wants to see its elements is refused."""
 
-    __slots__ = ("array", "place", "program")
+    __slots__ = ("array", "name", "program")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, program: Program, array: Any, place: int) -> None:
-        self.program, self.array, self.place = program, array, place
+    def __init__(self, program: Program, array: Any, name: str) -> None:
+        self.program, self.array, self.name = program, array, name
 
     @property
     def base(self) -> Any:
@@ -192,36 +186,58 @@ class Written:
     @property
     def T(self) -> Written:
         """The transpose."""
-        return self.program.call(operator.attrgetter("T"), self)
+        return self.program.call("{}.T", operator.attrgetter("T"), self)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.array, name)
-        return partial(self.program.call, getattr(type(self.array), name), self) if callable(found) else found
+        if not callable(found):
+            return found
+        return partial(self.program.call, f"{{}}.{name}({{}})", getattr(type(self.array), name), self)
 
     def __len__(self) -> int:
         return len(self.array)
 
+    def __getitem__(self, index: Any) -> Written:
+        return self.program.call("{}[{}]", operator.getitem, self, index)
+
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.program.call(operator.setitem, self, index, value)
+        self.program.call("{}[{}] = {}", operator.setitem, self, index, value)
 
     __array__ = __bool__ = __int__ = __float__ = __index__ = __iter__ = item = tolist = refuse_look
     __array_ufunc__ = __array_function__ = refuse_other  # where another array meets this one
 
 
-def _operator(function: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:
+def operation(form: str, function: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:
+    """The method of an operator that is written in this form."""
+
     def call(self: Written, *others: Any) -> Any:
-        return self.program.call(function, *others, self) if reflected else self.program.call(function, self, *others)
+        return self.program.call(form, function, *((*others, self) if reflected else (self, *others)))
 
     return call
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor"):
-    _plain = _name.rstrip("_")
-    setattr(Written, f"__{_plain}__", _operator(getattr(operator, _name)))
-    setattr(Written, f"__r{_plain}__", _operator(getattr(operator, _name), reflected=True))
-    setattr(Written, f"__i{_plain}__", _operator(getattr(operator, f"i{_plain}")))
-for _name in ("neg", "pos", "abs", "invert", "eq", "ne", "lt", "le", "gt", "ge", "getitem"):
-    setattr(Written, f"__{_name}__", _operator(getattr(operator, _name)))
+def change_of(form: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of an operator that changes an array in place; a scalar of NumPy's makes a new one."""
+
+    def call(self: Written, other: Any) -> Any:
+        if isinstance(self.array, backend.numpy.generic):
+            return self.program.call(form.replace("=", ""), function, self, other)
+        return self.program.call(form, function, self, other)
+
+    return call
+
+
+_BINARY = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@"}
+_BINARY |= {"and": "&", "or": "|", "xor": "^"}
+for _name, _sign in _BINARY.items():
+    _function = getattr(operator, f"__{_name}__")
+    setattr(Written, f"__{_name}__", operation(f"{{}} {_sign} {{}}", _function))
+    setattr(Written, f"__r{_name}__", operation(f"{{}} {_sign} {{}}", _function, reflected=True))
+    setattr(Written, f"__i{_name}__", change_of(f"{{}} {_sign}= {{}}", getattr(operator, f"__i{_name}__")))
+for _name, _sign in {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
+    setattr(Written, f"__{_name}__", operation(f"{{}} {_sign} {{}}", getattr(operator, _name)))
+for _name, _sign in {"neg": "-", "pos": "+", "abs": "abs", "invert": "~"}.items():
+    setattr(Written, f"__{_name}__", operation(f"{_sign}({{}})", getattr(operator, _name)))
 
 
 class Writer(threading.local):
@@ -236,14 +252,14 @@ writer = Writer()
 class Function:
     """A function of the array library whose calls are written down."""
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, path: str, function: Any) -> None:
+        self.path, self.function = path, function
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return writer.program.call(self.function, *args, **options)
+        return writer.program.call(f"{self.path}({{}})", self.function, *args, **options)
 
     def __getattr__(self, name: str) -> Function:
-        return Function(getattr(self.function, name))
+        return Function(f"{self.path}.{name}", getattr(self.function, name))
 
 
 class WritingLibrary:
@@ -265,21 +281,20 @@ class WritingLibrary:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(writer.program.owner.xp, name)
-        return Function(found) if callable(found) and not isinstance(found, type) else found
+        return Function(f"xp.{name}", found) if callable(found) and not isinstance(found, type) else found
 
 
 backend.OWNERS[Written] = WritingLibrary()  # type: ignore[assignment]
 
 
 class Step(NamedTuple):
-    """A step that was written down, what it holds for, and where the loss and the gradients are found."""
+    """A step that was written down."""
 
-    program: Program
-    parameters: list[Any]  # their arrays
-    modes: list[bool]  # what requires a gradient, and which part of the model is in training mode
-    ranges: list[Range]  # of the labels
-    loss: int
-    gradients: list[tuple[int, int]]  # (the position of the Tensor among inputs and parameters, the place)
+    source: str
+    function: Callable[..., Any]  # of the arrays of inputs and parameters; gives the loss, then the gradients
+    parameters: list[Any]  # their arrays, kept so that no other array has their identity
+    ranges: list[tuple[int, int]]  # the least and the greatest label, for each input of integers
+    receivers: list[int]  # where among inputs and parameters those are that get a gradient
 
 
 class replay:
@@ -307,87 +322,97 @@ class replay:
             raise TypeError(f"replay: expected a Module as model, got {type(model).__name__}")
         self.function = function
         self.parameters, self.modules = list(model.parameters()), list(model.modules())
-        self.steps: dict[Any, Step] = {}  # by the shapes, strides, dtypes and kinds of the inputs
+        self.steps: dict[Any, Step] = {}  # by all that decides which calls a step makes, but for the labels
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The loss of these inputs; the parameters have their gradients. Raises TypeError for what is no Tensor."""
-        if writer.program is not None:
-            raise RuntimeError("replay: a step that is replayed cannot replay another; call its function instead")
+        arrays: list[Any] = []
+        kinds: list[Any] = []
+        ranges: list[tuple[int, int]] = []
         for x in inputs:
             expect_tensor("replay", "input", x)
             if x.grad_fn is not None:
                 raise RuntimeError("replay: an input was made by an op from one that requires a gradient; detach() it")
+            array = x.array
+            arrays.append(array)
+            kinds += (array.shape, array.strides, array.dtype.num, type(array), x._requires_grad)
+            if array.dtype.kind in "iu" and array.size:
+                ranges.append(x.label_range or (int(array.min()), int(array.max())))
+        for p in self.parameters:
+            arrays.append(p.array)
+            kinds += (id(p.array), p._requires_grad)
+        for module in self.modules:
+            kinds.append(module.training)
         if (anomaly.watching and anomaly.is_watched()) or not mode.recording:
             loss = self.function(*inputs)
             loss.backward()
             return loss.detach()
-        tensors = (*inputs, *self.parameters)
-        shapes = tuple([(x.array.shape, x.array.strides, x.array.dtype.num, type(x.array)) for x in inputs])
-        parameters = [*map(operator.attrgetter("array"), self.parameters)]
-        modes = [
-            *map(operator.attrgetter("_requires_grad"), tensors),
-            *map(operator.attrgetter("training"), self.modules),
-        ]
-        ranges = [label_range(x) for x in inputs]
-        step = self.steps.get(shapes)
-        if (
-            step is not None
-            and modes == step.modes
-            and all(map(operator.is_, parameters, step.parameters))
-            and all(map(within, ranges, step.ranges))
-        ):
-            values = backend.QUIET.copy().run(step.program.run, [*[x.array for x in inputs], *parameters])
+        step = self.steps.get(tuple(kinds))
+        if step is not None and all(map(within, ranges, step.ranges)):
+            loss, *gradients = backend.QUIET.copy().run(step.function, *arrays)
         else:
             if step is not None:
                 ranges = [*map(union, ranges, step.ranges)]
             try:
-                step = self.steps[shapes] = self._write(inputs, parameters, modes, ranges)
+                step, loss, gradients = self._write(inputs, arrays, ranges)
             except RuntimeError:
                 self.function(*inputs)  # a mistake in the inputs, as a label that is none, says more
                 raise
-            values = step.program.values
-            step.program.finish(len(tensors), {step.loss, *(place for _, place in step.gradients)})
-        for position, place in step.gradients:
-            tensors[position]._accumulate(values[place], False)
-        return wrap(values[step.loss])
+            now = [*map(id, step.parameters)]
+            self.steps = {key: old for key, old in self.steps.items() if [*map(id, old.parameters)] == now}
+            self.steps[tuple(kinds)] = step
+        tensors = (*inputs, *self.parameters)
+        for position, gradient in zip(step.receivers, gradients):
+            tensors[position]._accumulate(gradient, False)
+        return wrap(loss)
 
-    def _write(self, inputs: Sequence[Tensor], parameters: list[Any], modes: list[bool], ranges: list[Range]) -> Step:
-        """Run the step once, on arrays that write down what is done with them."""
-        program = Program(backend.OWNERS[type([*parameters, *(x.array for x in inputs)][0])])
-        leaves = [wrap(program.enter(array)) for array in [*[x.array for x in inputs], *parameters]]
-        for leaf, requires_grad in zip(leaves, modes):
-            leaf._requires_grad = requires_grad
-        for leaf, ends in zip(leaves, ranges):
-            leaf.label_range = ends
-        grads = [p._grad for p in self.parameters]
-        outer, writer.program = writer.program, program
+    @property
+    def source(self) -> str:
+        """The steps written so far, as functions in NumPy of the inputs x0, x1, ... and the parameters p0, p1, ..."""
+        return "\n".join([step.source for step in self.steps.values()])
+
+    def _write(
+        self, inputs: Sequence[Tensor], arrays: list[Any], ranges: list[tuple[int, int]]
+    ) -> tuple[Step, Any, list[Any]]:
+        """Run the step once, on arrays that write down what is done with them: the step, the loss, the gradients."""
+        if writer.program is not None:
+            raise RuntimeError("replay: a step that is replayed cannot replay another; call its function instead")
+        program = Program(backend.OWNERS[type([*arrays[len(inputs) :], *arrays][0])])
+        arguments = [f"x{i}" for i in range(len(inputs))] + [f"p{i}" for i in range(len(self.parameters))]
+        leaves = [wrap(program.enter(name, array)) for name, array in zip(arguments, arrays)]
+        labels = iter(ranges)
+        for leaf, x in zip(leaves, inputs):
+            leaf._requires_grad = x._requires_grad
+            if x.array.dtype.kind in "iu" and x.array.size:
+                leaf.label_range = next(labels)
+        kept = [(p, p.array, p._grad) for p in self.parameters]
+        writer.program = program
         try:
             for p, leaf in zip(self.parameters, leaves[len(inputs) :]):
                 p.array, p._grad = leaf.array, None
             loss = self.function(*leaves[: len(inputs)])
             expect_tensor("replay", "loss", loss)
             loss.backward()
-            found = [x._grad for x in (*leaves[: len(inputs)], *self.parameters)]
+            tensors = (*leaves[: len(inputs)], *self.parameters)
+            found = [(position, x._grad.array) for position, x in enumerate(tensors) if x._grad is not None]
         finally:
-            writer.program = outer
-            for p, array, gradient in zip(self.parameters, parameters, grads):
+            writer.program = None
+            for p, array, gradient in kept:
                 p.array, p._grad = array, gradient
-        gradients = [(position, program.give(g.array)) for position, g in enumerate(found) if g is not None]
-        return Step(program, parameters, modes, ranges, program.give(loss.array), gradients)
+        outputs = [program.give(array) for array in (loss.array, *[gradient for _, gradient in found])]
+        source = program.source(arguments, [output.name for output in outputs])
+        step = Step(
+            source, program.compiled(source), arrays[len(inputs) :], ranges, [position for position, _ in found]
+        )
+        first, *gradients = [output.array for output in outputs]
+        return step, first, gradients
 
 
-def label_range(x: Tensor) -> Range:
-    """The range of a Tensor of integers, as a DataLoader noted it, or looked up."""
-    if x.label_range is None and x.array.dtype.kind in "iu" and x.array.size:
-        return int(x.array.min()), int(x.array.max())
-    return x.label_range
-
-
-def within(inner: Range, outer: Range) -> bool:
+def within(inner: tuple[int, int], outer: tuple[int, int]) -> bool:
     """Whether a range lies in another."""
-    return inner is None or (outer is not None and outer[0] <= inner[0] and inner[1] <= outer[1])
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def union(first: Range, second: Range) -> Range:
+def union(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
     """The range of both together."""
-    return first and second and (min(first[0], second[0]), max(first[1], second[1]))
+    return min(first[0], second[0]), max(first[1], second[1])
