@@ -7,10 +7,11 @@ NumPy: no Tensors, no graph, no walk.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,69 +23,49 @@ if TYPE_CHECKING:
     from .nn.module import Module
 
 
-class Line(NamedTuple):
+class Call(NamedTuple):
     """One call of a program."""
 
-    text: str
-    uses: list[str]
-    result: Written | None  # None where an array was changed in place
+    form: str
     function: Callable[..., Any]
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    result: Written | None  # None where an array was changed in place
 
 
 class Program:
-    """What a step asked for, in order: the lines of a function of the arrays of the inputs and the parameters."""
+    """What a step asked for, in order, to be written as a function of the arrays of the inputs and the parameters."""
 
-    def __init__(self, owner: backend.Library) -> None:
+    def __init__(self, owner: backend.Library, arguments: Sequence[str]) -> None:
         self.owner = owner
-        self.lines: list[Line] = []
-        self.names: dict[str, Any] = {"xp": owner.xp}  # what the lines use, beside arguments and what they make
+        self.calls: list[Call] = []
+        self.order = itertools.count()
         self.known: dict[int, Written] = {}  # by the identity of its array
         self.changed: set[int] = set()  # the identities of memory that is written to
+        self.names = dict(enumerate(arguments))  # of arrays, by the order in which they came
+        self.constants: dict[str, Any] = {"xp": owner.xp}
 
-    def enter(self, name: str, array: Any) -> Written:
-        """The array, under this name, as one that writes down what is done with it."""
-        self.known[id(array)] = Written(self, array, name)
+    def enter(self, array: Any) -> Written:
+        """The array as one that writes down what is done with it; the first to come are the arguments."""
+        self.known[id(array)] = Written(self, array, next(self.order))
         return self.known[id(array)]
 
     def call(self, form: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Call the function, and write that down in this form, as `{} + {}` or `xp.exp({})`.
+        """Call the function, and note that down, to be written in this form, as `{} + {}` or `xp.exp({})`.
 
         Raises RuntimeError for an array that is not of this program.
         """
         result = function(*map(unwrapped, args), **{name: unwrapped(option) for name, option in options.items()})
-        uses: list[str] = []
-        texts = [self.text(arg, uses) for arg in args]
-        texts += [f"{name}={self.text(option, uses)}" for name, option in options.items()]
-        alone = form.count("{}") - 1  # the last {} takes all arguments that are left
-        text = form.format(*texts[:alone], ", ".join(texts[alone:]))
         if result is None or id(result) in self.known:  # an array was changed in place: `out`, or the first
             written = self.known.get(id(result))
             self.change(unwrapped(args[0] if written is None else written))
-            self.lines.append(Line(text, uses, None, function))
+            self.calls.append(Call(form, function, args, options, None))
             return written
         if type(result) not in backend.OWNERS and not isinstance(result, backend.numpy.generic):
             raise RuntimeError(f"replay: expected a call that gives an array, got {type(result).__name__}")
-        written = self.enter(f"v{len(self.known)}", result)
-        self.lines.append(Line(text, uses, written, function))
+        written = self.enter(result)
+        self.calls.append(Call(form, function, args, options, written))
         return written
-
-    def text(self, value: Any, uses: list[str]) -> str:
-        """The value as it stands in a line; the names of arrays and constants go to the end of `uses`."""
-        if isinstance(value, Written):
-            uses.append(value.name)
-            return value.name
-        if isinstance(value, (tuple, list)):
-            inside = ", ".join([self.text(part, uses) for part in value])
-            comma = "," * (len(value) == 1)
-            return f"[{inside}]" if isinstance(value, list) else f"({inside}{comma})"
-        if isinstance(value, slice):
-            return "slice" + self.text((value.start, value.stop, value.step), uses)
-        if type(value) in (int, bool, str, type(None), type(...)) or (type(value) is float and math.isfinite(value)):
-            literal = repr(value)
-            return f"({literal})" if literal[0] == "-" else literal  # a power binds more than a minus
-        uses.append(f"c{len(self.names)}")  # a name for what has no text
-        self.names[uses[-1]] = value
-        return uses[-1]
 
     def change(self, array: Any) -> None:
         """Note that the memory of an array is written to."""
@@ -93,45 +74,85 @@ class Program:
     def give(self, written: Written) -> Written:
         """An array that is handed out: as an array, where NumPy gave a scalar, and nobody else's."""
         if isinstance(written.array, backend.numpy.generic):
-            self.names["as_array"] = backend.as_array
-            written = self.call("as_array({})", backend.as_array, written)
+            written = self.call("xp.asarray({})", self.owner.xp.asarray, written)
         self.change(written.array)
         return written
 
-    def source(self, arguments: Sequence[str], outputs: Sequence[str]) -> str:
-        """The function as text. Left out is what gives the same in each step, or what nobody uses."""
-        made = set(arguments)
+    def source(self, outputs: Sequence[Written]) -> str:
+        """The function as text. Left out are calls that give the same in each step, or what nobody uses."""
+        arguments = [*self.names.values()]
+        made = {*self.names}
         varying = []
-        for line in self.lines:
-            result = line.result
-            changing = result is None or memory(result.array) in self.changed
-            same = made.isdisjoint(line.uses) or line.function is self.owner.xp.ones_like
-            if result is not None and same and not changing:
-                self.names[result.name] = result.array
-            else:
-                if result is not None:
-                    made.add(result.name)
-                varying.append((line, changing))
-        needed = {*arguments, *outputs, *self.names}
-        used: set[str] = set()
-        text: list[str] = []
-        for line, changing in reversed(varying):
-            name = None if line.result is None else line.result.name
-            if changing or name in needed:
-                last = sorted({*line.uses, *([name] if name else [])} - needed)  # let go of arrays after their use
-                needed.update(last)
-                used.update(line.uses)
-                text.append(f"    {name} = {line.text}" if name else f"    {line.text}")
-                text[-1] += f"; del {', '.join(last)}" if last else ""
-        known = [f"# {name}: {described(value)}" for name, value in self.names.items() if name in used]
-        head = f"def step({', '.join(arguments)}):"
-        return "\n".join([*known, head, *reversed(text), f"    return {', '.join(outputs)},", ""])
+        for call in self.calls:
+            uses = {*places((call.args, *call.options.values()))}
+            changing = call.result is None or memory(call.result.array) in self.changed
+            same = made.isdisjoint(uses) or call.function is self.owner.xp.ones_like
+            if changing or not same:
+                results = set() if call.result is None else {call.result.place}
+                made |= results
+                varying.append((call, uses, results, changing))
+        needed = {*self.names, *places(outputs)}
+        kept = []
+        for call, uses, results, changing in reversed(varying):
+            if changing or results & needed:
+                last = ((uses | results) & made) - needed  # arrays are let go of after their last use
+                needed |= last
+                kept.append((call, sorted(last)))
+        lines = []
+        for call, last in reversed(kept):
+            line = self.line(call)
+            if call.result is not None:
+                name = self.names[call.result.place] = f"v{len(self.names) - len(arguments)}"
+                line = f"{name} = {line}"
+            lines.append(f"    {line}" + (f"; del {', '.join([self.names[place] for place in last])}" if last else ""))
+        lines.append(f"    return {', '.join([self.text(x) for x in outputs])},")
+        constants = [f"# {name}: {described(value)}" for name, value in self.constants.items() if name != "xp"]
+        return "\n".join([*constants, f"def step({', '.join(arguments)}):", *lines, ""])
+
+    def line(self, call: Call) -> str:
+        """A call as text."""
+        texts = [*map(self.text, call.args), *[f"{name}={self.text(value)}" for name, value in call.options.items()]]
+        alone = call.form.count("{}") - 1  # the last {} takes all that is left
+        return call.form.format(*texts[:alone], ", ".join(texts[alone:]))
+
+    def text(self, value: Any) -> str:
+        """A value as it stands in a line."""
+        if isinstance(value, Written):
+            return self.names.get(value.place) or self.constant(value.array)
+        if isinstance(value, (tuple, list)):
+            inside = ", ".join(map(self.text, value))
+            comma = "," * (len(value) == 1)
+            return f"[{inside}]" if isinstance(value, list) else f"({inside}{comma})"
+        if isinstance(value, slice):
+            return "slice" + self.text((value.start, value.stop, value.step))
+        if type(value) in (int, bool, str, type(None), type(...)) or (type(value) is float and math.isfinite(value)):
+            literal = repr(value)
+            return f"({literal})" if literal[0] == "-" else literal  # a power binds more than a minus
+        return self.constant(value)
+
+    def constant(self, value: Any) -> str:
+        """A name for what has no text."""
+        for name, known in self.constants.items():
+            if known is value:
+                return name
+        name = f"c{len(self.constants) - 1}"
+        self.constants[name] = value
+        return name
 
     def compiled(self, source: str) -> Callable[..., Any]:
         """The function that this text defines."""
-        names = dict(self.names)
+        names = dict(self.constants)
         exec(source, names)
         return names["step"]
+
+
+def places(value: Any) -> Iterator[int]:
+    """The places of all arrays in these arguments."""
+    if isinstance(value, Written):
+        yield value.place
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from places(part)
 
 
 def described(value: Any) -> str:
@@ -172,11 +193,11 @@ def refuse_look(*args: Any, **options: Any) -> Any:
 class Written:
     """An array that writes down what is done with it. Whoever wants to see its elements is refused."""
 
-    __slots__ = ("array", "name", "program")
+    __slots__ = ("array", "place", "program")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, program: Program, array: Any, name: str) -> None:
-        self.program, self.array, self.name = program, array, name
+    def __init__(self, program: Program, array: Any, place: int) -> None:
+        self.program, self.array, self.place = program, array, place
 
     @property
     def base(self) -> Any:
@@ -236,8 +257,8 @@ for _name, _sign in _BINARY.items():
     setattr(Written, f"__i{_name}__", change_of(f"{{}} {_sign}= {{}}", getattr(operator, f"__i{_name}__")))
 for _name, _sign in {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
     setattr(Written, f"__{_name}__", operation(f"{{}} {_sign} {{}}", getattr(operator, _name)))
-for _name, _sign in {"neg": "-", "pos": "+", "abs": "abs", "invert": "~"}.items():
-    setattr(Written, f"__{_name}__", operation(f"{_sign}({{}})", getattr(operator, _name)))
+for _name, _form in {"neg": "-{}", "pos": "+{}", "abs": "abs({})", "invert": "~{}"}.items():
+    setattr(Written, f"__{_name}__", operation(_form, getattr(operator, _name)))
 
 
 class Writer(threading.local):
@@ -377,9 +398,9 @@ class replay:
         """Run the step once, on arrays that write down what is done with them: the step, the loss, the gradients."""
         if writer.program is not None:
             raise RuntimeError("replay: a step that is replayed cannot replay another; call its function instead")
-        program = Program(backend.OWNERS[type([*arrays[len(inputs) :], *arrays][0])])
         arguments = [f"x{i}" for i in range(len(inputs))] + [f"p{i}" for i in range(len(self.parameters))]
-        leaves = [wrap(program.enter(name, array)) for name, array in zip(arguments, arrays)]
+        program = Program(backend.OWNERS[type([*arrays[len(inputs) :], *arrays][0])], arguments)
+        leaves = [wrap(program.enter(array)) for array in arrays]
         labels = iter(ranges)
         for leaf, x in zip(leaves, inputs):
             leaf._requires_grad = x._requires_grad
@@ -400,7 +421,7 @@ class replay:
             for p, array, gradient in kept:
                 p.array, p._grad = array, gradient
         outputs = [program.give(array) for array in (loss.array, *[gradient for _, gradient in found])]
-        source = program.source(arguments, [output.name for output in outputs])
+        source = program.source(outputs)
         step = Step(
             source, program.compiled(source), arrays[len(inputs) :], ranges, [position for position, _ in found]
         )

@@ -21,6 +21,7 @@ def test_the_python_blocks_run_and_say_what_they_promise(capsys):
     printed = capsys.readouterr().out
     assert "tensor([[" in printed
     assert "softsign" in names
+    assert blocks("text") == [names["step"].source]
 
 
 def test_there_are_two_commands_and_each_does_its_own_setup():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import re
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -167,6 +171,14 @@ def test_an_input_that_requires_a_gradient_gets_it():
     assert bits([other.grad]) == bits([expected.grad])
 
 
+def test_a_tensor_may_be_given_twice():
+    model, (x, y) = nn.Linear(6, 4), (batches(2)[0][0], batches(2)[1][0])
+    function = lambda x, other, more: (model(x) * model(other) + model(more)).sum()
+    step = mg.replay(model, function)
+    step(x, x, x)
+    assert bits([step(y, y, y)]) == bits([function(y, y, y)])
+
+
 def test_a_gradient_may_be_changed_afterwards():
     model = nn.Linear(2, 1)
     step = mg.replay(model, lambda: model.weight.sum() + (model.bias * 3).sum())
@@ -278,27 +290,109 @@ def test_weights_of_another_size_are_used():
         assert model.weight.grad.tolist() == [[1 / size] * size]
 
 
-@pytest.fixture
-def filled_through_a_view():
-    """An op whose result is an array of zeros that is written to through a view of it."""
-
-    @op("(i)->(i)")
-    def filled_through_a_view(xp, x):
-        """y = x"""
-        y = xp.zeros((2, *x.shape), dtype=x.dtype)
-        row = y[0]
-        row += x
-        return y[0] + y[1], (lambda g: g,)
-
-    yield filled_through_a_view
-    del OPS["filled_through_a_view"]
-    delattr(TENSORS, "filled_through_a_view")
+def through_a_view(xp, x):
+    y = xp.zeros((2, *x.shape), dtype=x.dtype)
+    row = y[0]
+    row += x
+    return y[0] + y[1]
 
 
-def test_an_array_that_is_written_to_is_made_anew_in_each_step(filled_through_a_view):
+def out(xp, x):
+    y = xp.zeros_like(x)
+    xp.exp(x, out=y)
+    y[1:] = 3.0
+    y[0] *= -2.0
+    y **= 2
+    return y
+
+
+def scalar_in_place(xp, x):
+    s = xp.sum(x)
+    before = s + 0
+    s += 1
+    s *= 2
+    return x * s + before
+
+
+BODIES = {
+    "written to through a view": through_a_view,
+    "out, setitem and operators in place": out,
+    "a scalar changed in place": scalar_in_place,
+    "a negative base": lambda xp, x: (-2.0) ** xp.rint(x),
+    "an infinite bound": lambda xp, x: xp.minimum(x, math.inf) + xp.maximum(-math.inf, x),
+    "axes, slices, lists": lambda xp, x: xp.concatenate([x[None, :], x[None, ::-1]]).sum(axis=(0,))[slice(0, None)],
+    "an empty tuple": lambda xp, x: x + xp.sum(x).reshape(()),
+    "dtypes and text": lambda xp, x: xp.einsum("i->i", x.astype(mg.float64)).astype(x.dtype),
+    "all operators": lambda xp, x: +x - abs(-x) // 2 + 7 % x + 1 / x + (x @ x) + 2 * x**2 + (3 - x),
+    "masks": lambda xp, x: x * (((x > 1) & ~(x >= 3)) | (x < 0) ^ (x <= 2)) + (x == 2) * x + (x != 2),
+    "no array at all": lambda xp, x: x + xp.ones_like(x) * xp.arange(x.size),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_whatever_an_op_asks_for_is_written_down(name):
+    def body(xp, x):
+        """y = f(x), with a gradient that is not that of f"""
+        return BODIES[name](xp, x), (lambda g: g,)
+
+    try:
+        f = op("(i)->(i)")(body)
+        model = nn.Linear(3, 1)
+        step = mg.replay(model, lambda x: (f(x) * model.weight[0]).sum())
+        for x in ([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [3.0, 0.5, 2.0]):
+            model.zero_grad()
+            loss = step(mg.tensor(x))
+            replayed = bits([loss, model.weight.grad])
+            model.zero_grad()
+            loss = step.function(mg.tensor(x))
+            loss.backward()
+            assert replayed == bits([loss, model.weight.grad])
+    finally:
+        del OPS["body"]
+        del TENSORS.body
+
+
+# What can be seen
+def test_constants_are_named_above_the_step():
+    model, ((x, y),) = model_of(), batches(1)
+    step = mg.replay(model, LOSSES["cross-entropy"](model))
+    step(x, y)
+    above, function = step.source.split("def step(x0, x1, p0, p1, p2, p3):")
+    for name, described in re.findall(r"# (\w+): (.+)", above):
+        assert re.search(rf"\b{name}\b", function), described
+    assert ": (4, 1) int64\n" in above
+
+
+def test_what_nobody_uses_is_left_out():
     model = nn.Linear(2, 1)
-    step = mg.replay(model, lambda x: filled_through_a_view(x).sum() + model.weight.sum() * 0)
-    assert [step(mg.tensor([1.0, n])).item() for n in (1.0, 2.0, 3.0)] == [2.0, 3.0, 4.0]
+    step = mg.replay(model, lambda x: (model(x), model(mg.exp(x)).sum())[1])
+    step(mg.ones(3, 2))
+    assert step.source.count(" @ ") == 3  # one product forward, one for each gradient
+    assert step.source.count("exp") == 1
+
+
+# What is kept
+def test_each_mode_has_its_step():
+    model = model_of("cpu", "float32", nn.Dropout(0.0))
+    function, calls = counted(LOSSES["cross-entropy"](model))
+    step, ((x, y),) = mg.replay(model, function), batches(1)
+    for training in (True, False, True, False):
+        step.function = function
+        model.train(training)
+        step(x, y)
+    assert len(calls) == 2
+
+
+def test_weights_that_were_replaced_are_let_go_of():
+    model, ((x, y),) = model_of(), batches(1)
+    step = mg.replay(model, LOSSES["cross-entropy"](model))
+    step(x, y)
+    before = weakref.ref(model[0].weight.detach().numpy())
+    for p in model.parameters():
+        p.data = p.detach().clone()
+    step(x, y)
+    gc.collect()
+    assert before() is None
 
 
 def test_dropout_is_refused_in_training_and_not_in_evaluation():
