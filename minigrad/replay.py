@@ -95,7 +95,7 @@ class Program:
         kept = []
         for call, uses, results, changing in reversed(varying):
             if changing or results & needed:
-                last = ((uses | results) & made) - needed  # arrays are let go of after their last use
+                last = (uses & made) - needed  # arrays are let go of after their last use
                 needed |= last
                 kept.append((call, sorted(last)))
         lines = []
