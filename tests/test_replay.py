@@ -269,6 +269,21 @@ def test_the_order_in_memory_decides_how_a_bias_is_summed():
         assert replayed == bits([model.bias.grad])
 
 
+def test_an_input_may_have_another_dtype_of_the_same_size():
+    model, (x, _) = nn.Linear(6, 4), batches(1)[0]
+    step = mg.replay(model, lambda x, weight: (model(x) * weight).sum())
+    for dtype in ("float32", "int32"):
+        weight = mg.ones(4, dtype=dtype)
+        assert bits([step(x, weight)]) == bits([(model(x) * weight).sum()])
+
+
+def test_an_input_may_come_from_another_device(device):
+    step = mg.replay(nn.ReLU(), lambda x: mg.relu(x).sum())
+    for where in ("cpu", device, "cpu"):
+        x = mg.ones(2, 3).to(where).requires_grad_()
+        assert step(x).device == x.grad.device == x.device
+
+
 def test_frozen_parameters_and_those_set_free_again():
     model, ((x, y),) = model_of(), batches(1)
     step = mg.replay(model, LOSSES["cross-entropy"](model))
