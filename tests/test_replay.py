@@ -169,6 +169,10 @@ def test_an_input_that_requires_a_gradient_gets_it():
     expected = other.detach().requires_grad_()
     F.cross_entropy(model(expected), y).backward()
     assert bits([other.grad]) == bits([expected.grad])
+    step(plain := mg.ones(8, 6), y)
+    assert plain.grad is None
+    step(plain.requires_grad_(), y)
+    assert plain.grad is not None
 
 
 def test_a_tensor_may_be_given_twice():
