@@ -1,4 +1,4 @@
-"""A training step as the list of array operations that it comes to, repeated without the engine.
+"""A training step as the array operations that it comes to, written as a function and run without the engine.
 
 Every op asks the library that owns its arrays. In the first step that is a library which writes down what it is asked,
 and with the same shapes all later steps ask the same. What is left is the program that one would write by hand in
@@ -142,7 +142,7 @@ class Program:
     def compiled(self, source: str) -> Callable[..., Any]:
         """The function that this text defines."""
         names = dict(self.constants)
-        exec(source, names)
+        exec(compile(source, "<replay>", "exec"), names)
         return names["step"]
 
 
@@ -324,9 +324,10 @@ class replay:
     `model`     the Module whose parameters get the gradients: added to their `.grad`, as `backward` does
     `function`  takes Tensors and returns the loss, a Tensor of one element, made of them and of the parameters
 
-    The first call with inputs of some shapes is written down, later ones repeat it: the same array operations in the
-    same order, and so the same bits. A step is written anew where shapes, dtypes, devices, the order in memory, the
-    training mode of a part or what requires a gradient have changed, and where labels exceed the range of those so far.
+    The first call with inputs of some shapes is written down, as a function in NumPy that `source` shows; later ones run
+    it: the same array operations in the same order, and so the same bits. There is one function for all that agree in
+    shapes, dtypes, devices, order in memory, the training mode of each part, and what requires a gradient. They are
+    written anew where a parameter has got another array, and where labels exceed the range of those so far.
     Python numbers and branches stay as they were in the call that was written down, and the model must keep its parts.
     Raises RuntimeError for a step that looks at an element, as `item()` and labels to be ignored do, or that uses
     arrays other than inputs and parameters, as the random ones of Dropout. Under `detect_anomaly` nothing is repeated.
