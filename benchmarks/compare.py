@@ -4,9 +4,10 @@
     python benchmarks/compare.py --quick         fewer models, batches and rounds
     python benchmarks/compare.py --backend cupy  the same on the CUDA device
 
-Each engine runs in a process of its own. All take turns, a few steps each, many rounds, so that a slow moment of the
-machine meets all of them; the figures are medians of single steps, and quotients of medians of the same run. Engines
-that are not installed are left out by name. A row counts only if the accuracy after all steps is that of NumPy by hand.
+Each engine runs in a process of its own. All take turns, a few steps each, many rounds. The microseconds are medians of
+single steps. A quotient is taken within each round, whose turns share a fast or slow moment of the machine, and the
+median of those is given. Engines that are not installed are left out by name. A row counts only if the accuracy after
+all steps is that of NumPy by hand.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
+import operator
 import os
 import platform
 import statistics
@@ -35,6 +37,7 @@ MODELS = {
     "256-128": [784, 256, 128, 10],
 }
 BIG = {"4096": [784, 4096, 10]}
+STEPS = 10  # of a turn
 SETTLE = 0.25  # seconds after which the threads of the engine before no longer spin, each on a core, for more work
 PACKAGES = ["numpy", "torch", "jax", "mygrad", "autograd", "cupy-cuda12x", "cupy-cuda13x"]
 
@@ -72,7 +75,7 @@ class Worker:
         return json.loads(line)
 
 
-def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: int, steps: int) -> dict[str, Any]:
+def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: int) -> dict[str, Any]:
     """Per engine: the seconds of its steps, its accuracy and peak memory; or why it did not run."""
     results: dict[str, Any] = {}
     workers = []
@@ -80,7 +83,7 @@ def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: in
         worker = Worker(backend, name, threads)
         try:
             worker.ask(sizes=sizes, batch=batch)
-            worker.ask(steps=steps)  # not counted: caches fill, compilers compile
+            worker.ask(steps=2 * STEPS)  # not counted: caches fill, compilers compile
         except RuntimeError as error:
             results[name] = str(error)
             continue
@@ -90,7 +93,7 @@ def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: in
         for worker in workers:
             time.sleep(SETTLE if threads > 1 else 0)
             worker.ask(steps=1)  # not counted: its threads wake up, its caches fill
-            results[worker.name] += worker.ask(steps=steps)["seconds"]
+            results[worker.name] += worker.ask(steps=STEPS)["seconds"]
     for worker in workers:
         results[worker.name] = {"seconds": results[worker.name], **worker.ask(result=True)}
         assert worker.process.stdin
@@ -99,24 +102,30 @@ def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: in
     return results
 
 
+def quotient(seconds: list[float], others: list[float]) -> float:
+    """The median over all rounds of (median of a turn / median of another's turn in that round)."""
+    turns, theirs = ([statistics.median(s[i : i + STEPS]) for i in range(0, len(s), STEPS)] for s in (seconds, others))
+    return statistics.median(map(operator.truediv, turns, theirs))
+
+
 def table(results: dict[str, Any], hand: str) -> list[str]:
     """The rows of one table: median, spread (the middle half), quotients, memory, accuracy."""
     rows = [
         f"| engine | µs a step | middle half | / {hand} | / torch | peak MB | accuracy |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    median = {name: statistics.median(r["seconds"]) for name, r in results.items() if isinstance(r, dict)}
+    seconds = {name: r["seconds"] for name, r in results.items() if isinstance(r, dict)}
     for name, result in results.items():
-        if name not in median:
+        if name not in seconds:
             rows.append(f"| {name} | not run: {result} | | | | | |")
             continue
-        low, _, high = statistics.quantiles(result["seconds"], n=4)
-        to_hand = f"{median[name] / median[hand]:.2f}" if hand in median else ""
-        to_torch = f"{median[name] / median['torch']:.2f}" if "torch" in median else ""
-        same = hand not in median or abs(result["accuracy"] - results[hand]["accuracy"]) < 0.02
+        low, median, high = statistics.quantiles(seconds[name], n=4)
+        to_hand = f"{quotient(seconds[name], seconds[hand]):.2f}" if hand in seconds else ""
+        to_torch = f"{quotient(seconds[name], seconds['torch']):.2f}" if "torch" in seconds else ""
+        same = hand not in seconds or abs(result["accuracy"] - results[hand]["accuracy"]) < 0.005
         learned = f"{result['accuracy']:.3f}" + ("" if same else " differs: does not count")
         rows.append(
-            f"| {name} | {median[name] * 1e6:.0f} | {low * 1e6:.0f} to {high * 1e6:.0f} | {to_hand} | {to_torch} "
+            f"| {name} | {median * 1e6:.0f} | {low * 1e6:.0f} to {high * 1e6:.0f} | {to_hand} | {to_torch} "
             f"| {result['megabytes']:.0f} | {learned} |"
         )
     return rows
@@ -153,8 +162,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread settings (default 1 2)")
     parser.add_argument("--models", nargs="+", choices=[*MODELS, *BIG], help="hidden sizes (default all)")
     parser.add_argument("--batches", type=int, nargs="+", help="batch sizes (default 32 128 1024)")
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each engine (default 20)")
-    parser.add_argument("--quick", action="store_true", help="H = 32 and 128, batch 128, 5 rounds")
+    parser.add_argument("--rounds", type=int, default=40, help="turns of each engine (default 40)")
+    parser.add_argument("--quick", action="store_true", help="H = 32 and 128, batch 128, 10 rounds")
     parser.add_argument("--out", type=Path, help="where the tables go (default RESULTS.md beside this file)")
     options = parser.parse_args()
     gpu = options.backend == "cupy"
@@ -168,15 +177,18 @@ def main() -> None:
     every = {**MODELS, **BIG} if gpu else MODELS
     models = options.models or (["32", "128"] if options.quick else list(every))
     batches = options.batches or ([128] if options.quick else [128, 4096] if gpu else [32, 128, 1024])
-    rounds = 5 if options.quick else options.rounds
+    rounds = 10 if options.quick else options.rounds
     hand = "cupy by hand" if gpu else "numpy by hand"
     command = "`python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "`"
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     for threads in [1] if gpu else options.threads:
+        if cpus and not gpu:  # one thread: one CPU for all, as two of a busy machine are not equally fast
+            os.sched_setaffinity(0, {max(cpus)} if threads == 1 else cpus)
         title = f"## Training steps, {options.backend}" + ("" if gpu else f", {threads} thread{'s' * (threads > 1)}")
         lines = [f"{title}, {datetime.date.today()}", "", machine(), "", command, ""]
         for model in models:
             for batch in batches:
-                results = measure(options.backend, {**MODELS, **BIG}[model], batch, threads, rounds, 10)
+                results = measure(options.backend, {**MODELS, **BIG}[model], batch, threads, rounds)
                 part = [f"### {model}, batch {batch}", "", *table(results, hand), ""]
                 print("\n".join(part), flush=True)
                 lines += part

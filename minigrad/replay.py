@@ -78,9 +78,8 @@ class Program:
         self.change(written.array)
         return written
 
-    def source(self, outputs: Sequence[Written]) -> str:
-        """The function as text. Left out are calls that give the same in each step, or what nobody uses."""
-        arguments = [*self.names.values()]
+    def kept(self, outputs: Sequence[Written]) -> list[tuple[Call, list[int]]]:
+        """The calls without those that give the same in each step, or what nobody uses; the places needed no more."""
         made = {*self.names}
         varying = []
         for call in self.calls:
@@ -95,17 +94,23 @@ class Program:
         kept = []
         for call, uses, results, changing in reversed(varying):
             if changing or results & needed:
-                last = (uses & made) - needed  # arrays are let go of after their last use
+                last = (uses & made) - needed
                 needed |= last
                 kept.append((call, sorted(last)))
+        return kept[::-1]
+
+    def source(self, outputs: Sequence[Written]) -> str:
+        """The function as text; it lets go of arrays after their last use."""
+        arguments = [*self.names.values()]
         lines = []
-        for call, last in reversed(kept):
+        for call, last in self.kept(outputs):
             line = self.line(call)
             if call.result is not None:
                 name = self.names[call.result.place] = f"v{len(self.names) - len(arguments)}"
                 line = f"{name} = {line}"
-            lines.append(f"    {line}" + (f"; del {', '.join([self.names[place] for place in last])}" if last else ""))
-        lines.append(f"    return {', '.join([self.text(x) for x in outputs])},")
+            gone = [self.names[place] for place in last]
+            lines.append(f"    {line}" + (f"; del {', '.join(gone)}" if gone else ""))
+        lines.append(f"    return {', '.join(map(self.text, outputs))},")
         constants = [f"# {name}: {described(value)}" for name, value in self.constants.items() if name != "xp"]
         return "\n".join([*constants, f"def step({', '.join(arguments)}):", *lines, ""])
 
@@ -324,9 +329,9 @@ class replay:
     `model`     the Module whose parameters get the gradients: added to their `.grad`, as `backward` does
     `function`  takes Tensors and returns the loss, a Tensor of one element, made of them and of the parameters
 
-    The first call with inputs of some shapes is written down, as a function in NumPy that `source` shows; later ones run
-    it: the same array operations in the same order, and so the same bits. There is one function for all that agree in
-    shapes, dtypes, devices, order in memory, the training mode of each part, and what requires a gradient. They are
+    The first call with inputs of some shapes is written down, as a function in NumPy that `source` shows; later ones
+    run it: the same array operations in the same order, and so the same bits. There is one function for all that agree
+    in shapes, dtypes, devices, order in memory, the training mode of each part, and what requires a gradient. They are
     written anew where a parameter has got another array, and where labels exceed the range of those so far.
     Python numbers and branches stay as they were in the call that was written down, and the model must keep its parts.
     Raises RuntimeError for a step that looks at an element, as `item()` and labels to be ignored do, or that uses

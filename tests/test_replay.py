@@ -346,7 +346,14 @@ def scalar_in_place(xp, x):
     return x * s + before
 
 
+def view_that_outlives_its_array(xp, x):
+    y = 2 * x
+    first = y[:1]
+    return (y + 1) * first
+
+
 BODIES = {
+    "a view that outlives its array": view_that_outlives_its_array,
     "written to through a view": through_a_view,
     "out, setitem and operators in place": out,
     "a scalar changed in place": scalar_in_place,
