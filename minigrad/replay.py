@@ -326,7 +326,8 @@ class Step(NamedTuple):
 class replay:
     """A function that does `loss = function(*inputs); loss.backward()`, and returns the loss without its graph.
 
-    `model`     the Module whose parameters get the gradients: added to their `.grad`, as `backward` does
+    `model`     the Module whose parameters get the gradients, added to their `.grad` as `backward` does; so do inputs
+                that require one
     `function`  takes Tensors and returns the loss, a Tensor of one element, made of them and of the parameters
 
     The first call with inputs of some shapes is written down, as a function in NumPy that `source` shows; later ones
