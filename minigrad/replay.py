@@ -13,7 +13,7 @@ import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import anomaly, backend
 from .grad_mode import mode
@@ -21,6 +21,9 @@ from .tensor import Tensor, expect_tensor, wrap
 
 if TYPE_CHECKING:
     from .nn.module import Module
+
+
+Range: TypeAlias = tuple[int, int]  # the least and the greatest label
 
 
 class Call(NamedTuple):
@@ -319,7 +322,7 @@ class Step(NamedTuple):
     source: str
     function: Callable[..., Any]  # of the arrays of inputs and parameters; gives the loss, then the gradients
     parameters: list[Any]  # their arrays, kept so that no other array has their identity
-    ranges: list[tuple[int, int]]  # the least and the greatest label, for each input of integers
+    ranges: dict[int, Range]  # of the labels, by the position of the input
     receivers: list[int]  # where among inputs and parameters those are that get a gradient
 
 
@@ -356,8 +359,8 @@ class replay:
         """The loss of these inputs; the parameters have their gradients. Raises TypeError for what is no Tensor."""
         arrays: list[Any] = []
         kinds: list[Any] = []
-        ranges: list[tuple[int, int]] = []
-        for x in inputs:
+        ranges: dict[int, Range] = {}
+        for position, x in enumerate(inputs):
             expect_tensor("replay", "input", x)
             if x.grad_fn is not None:
                 raise RuntimeError("replay: an input was made by an op from one that requires a gradient; detach() it")
@@ -365,7 +368,7 @@ class replay:
             arrays.append(array)
             kinds += (array.shape, array.strides, array.dtype.num, type(array), x._requires_grad)
             if array.dtype.kind in "iu" and array.size:
-                ranges.append(x.label_range or (int(array.min()), int(array.max())))
+                ranges[position] = x.label_range or (int(array.min()), int(array.max()))
         for p in self.parameters:
             arrays.append(p.array)
             kinds += (id(p.array), p._requires_grad)
@@ -376,11 +379,11 @@ class replay:
             loss.backward()
             return loss.detach()
         step = self.steps.get(tuple(kinds))
-        if step is not None and all(map(within, ranges, step.ranges)):
+        if step is not None and all(map(within, ranges.values(), step.ranges.values())):
             loss, *gradients = backend.QUIET.copy().run(step.function, *arrays)
         else:
             if step is not None:
-                ranges = [*map(union, ranges, step.ranges)]
+                ranges = {position: union(ranges[position], known) for position, known in step.ranges.items()}
             try:
                 step, loss, gradients = self._write(inputs, arrays, ranges)
             except RuntimeError:
@@ -400,19 +403,20 @@ class replay:
         return "\n".join([step.source for step in self.steps.values()])
 
     def _write(
-        self, inputs: Sequence[Tensor], arrays: list[Any], ranges: list[tuple[int, int]]
+        self, inputs: Sequence[Tensor], arrays: list[Any], ranges: dict[int, Range]
     ) -> tuple[Step, Any, list[Any]]:
         """Run the step once, on arrays that write down what is done with them: the step, the loss, the gradients."""
         if writer.program is not None:
             raise RuntimeError("replay: a step that is replayed cannot replay another; call its function instead")
+        if not arrays:
+            raise RuntimeError("replay: there is neither an input nor a parameter that could get a gradient")
         arguments = [f"x{i}" for i in range(len(inputs))] + [f"p{i}" for i in range(len(self.parameters))]
         program = Program(backend.OWNERS[type([*arrays[len(inputs) :], *arrays][0])], arguments)
         leaves = [wrap(program.enter(array)) for array in arrays]
-        labels = iter(ranges)
         for leaf, x in zip(leaves, inputs):
             leaf._requires_grad = x._requires_grad
-            if x.array.dtype.kind in "iu" and x.array.size:
-                leaf.label_range = next(labels)
+        for position, ends in ranges.items():
+            leaves[position].label_range = ends
         kept = [(p, p.array, p._grad) for p in self.parameters]
         writer.program = program
         try:
@@ -436,11 +440,11 @@ class replay:
         return step, first, gradients
 
 
-def within(inner: tuple[int, int], outer: tuple[int, int]) -> bool:
+def within(inner: Range, outer: Range) -> bool:
     """Whether a range lies in another."""
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def union(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
+def union(first: Range, second: Range) -> Range:
     """The range of both together."""
     return min(first[0], second[0]), max(first[1], second[1])

@@ -7,6 +7,7 @@ import math
 import re
 import threading
 import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -365,31 +366,39 @@ BODIES = {
     "dtypes and text": lambda xp, x: xp.einsum("i->i", x.astype(mg.float64)).astype(x.dtype),
     "all operators": lambda xp, x: +x - abs(-x) // 2 + 7 % x + 1 / x + (x @ x) + 2 * x**2 + (3 - x),
     "masks": lambda xp, x: x * (((x > 1) & ~(x >= 3)) | (x < 0) ^ (x <= 2)) + (x == 2) * x + (x != 2),
-    "no array at all": lambda xp, x: x + xp.ones_like(x) * xp.arange(x.size),
+    "arrays made of shapes alone": lambda xp, x: x + xp.ones_like(x) * xp.arange(x.size),
 }
+
+
+@contextmanager
+def op_of(f):
+    """An op of f, for a while."""
+
+    def body(xp, x):
+        """y = f(x), with a gradient that is not that of f"""
+        return f(xp, x), (lambda g: g,)
+
+    try:
+        yield op("(i)->(i)")(body)
+    finally:
+        del OPS["body"]
+        del TENSORS.body
 
 
 @pytest.mark.parametrize("name", BODIES)
 def test_whatever_an_op_asks_for_is_written_down(name):
-    def body(xp, x):
-        """y = f(x), with a gradient that is not that of f"""
-        return BODIES[name](xp, x), (lambda g: g,)
-
-    try:
-        f = op("(i)->(i)")(body)
-        model = nn.Linear(3, 1)
-        step = mg.replay(model, lambda x: (f(x) * model.weight[0]).sum())
+    model = nn.Linear(3, 1)
+    with op_of(BODIES[name]) as f:
+        function = lambda x: (f(x) * model.weight[0]).sum()
+        step = mg.replay(model, function)
         for x in ([1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [3.0, 0.5, 2.0]):
             model.zero_grad()
             loss = step(mg.tensor(x))
             replayed = bits([loss, model.weight.grad])
             model.zero_grad()
-            loss = step.function(mg.tensor(x))
+            loss = function(mg.tensor(x))
             loss.backward()
             assert replayed == bits([loss, model.weight.grad])
-    finally:
-        del OPS["body"]
-        del TENSORS.body
 
 
 # What can be seen
@@ -405,19 +414,15 @@ def test_constants_are_named_above_the_step():
 
 
 def test_a_constant_has_one_name():
-    def body(xp, x):
-        """y = 2 n x, n = 0, 1, ..."""
+    def twice(xp, x):
         numbers = xp.arange(x.size)
-        return x * numbers + x * numbers, (lambda g: g,)
+        return x * numbers + x * numbers
 
-    try:
-        f, model = op("(i)->(i)")(body), nn.Linear(2, 1)
+    model = nn.Linear(2, 1)
+    with op_of(twice) as f:
         step = mg.replay(model, lambda x: (f(x) * model.weight[0]).sum())
         step(mg.ones(2))
-        assert step.source.count("(2,) int64") == 1
-    finally:
-        del OPS["body"]
-        del TENSORS.body
+    assert step.source.count("(2,) int64") == 1
 
 
 def test_what_nobody_uses_is_left_out():
@@ -434,7 +439,6 @@ def test_each_mode_has_its_step():
     function, calls = counted(LOSSES["cross-entropy"](model))
     step, ((x, y),) = mg.replay(model, function), batches(1)
     for training in (True, False, True, False):
-        step.function = function
         model.train(training)
         step(x, y)
     assert len(calls) == 2
@@ -513,6 +517,8 @@ def test_what_is_no_loss_or_no_input_is_refused():
         mg.replay(model, LOSSES["cross-entropy"](model))(x.numpy(), y)
     with pytest.raises(RuntimeError, match=r"replay: an input was made by an op .* detach\(\)"):
         mg.replay(model, LOSSES["cross-entropy"](model))(x.requires_grad_() * 2, y)
+    with pytest.raises(RuntimeError, match="neither an input nor a parameter that could get a gradient"):
+        mg.replay(nn.ReLU(), lambda: mg.ones(1))()
     with pytest.raises(TypeError, match="replay: expected a Module as model, got list"):
         mg.replay([], lambda x: x.sum())
 
