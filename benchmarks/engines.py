@@ -104,12 +104,12 @@ class Minigrad:
         self.model.to(self.device)
         self.optimizer = optim.SGD(self.model.parameters(), lr=LR)
         self.dataset = data.TensorDataset(mg.tensor(images).to(self.device), mg.tensor(labels).to(self.device))
-        self.ranges = self.dataset.label_ranges(slice(None))
+        self.ranges = self.dataset._value_ranges(slice(None))
         self.library, self.loss = mg.backend.library(self.device), nn.functional.cross_entropy
 
     def step(self, index: Any) -> Any:
         images, labels = self.dataset.gather(self.library.from_host(index))
-        labels.label_range = self.ranges[1]
+        labels._value_range = self.ranges[1]
         loss = self.loss(self.model(images), labels)
         loss.backward()
         self.optimizer.step()
@@ -134,7 +134,7 @@ class MinigradReplayed(Minigrad):
 
     def step(self, index: Any) -> Any:
         images, labels = self.dataset.gather(self.library.from_host(index))
-        labels.label_range = self.ranges[1]
+        labels._value_range = self.ranges[1]
         loss = self.replay(images, labels)
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from minigrad import AnomalyError, backend, data
-from minigrad.checkpoint import CheckpointError
+from minigrad.serialization import CheckpointError
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 DATASETS = ["mnist", "fashion", "digits"]

@@ -21,7 +21,7 @@ from resume import History
 
 import minigrad as mg
 from minigrad import backend, data, nn, optim
-from minigrad.checkpoint import UNFINISHED, write_atomically
+from minigrad.serialization import UNFINISHED, write_atomically
 
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
 UNITS = 40  # of the first layer, that are drawn

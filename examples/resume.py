@@ -11,7 +11,7 @@ from pathlib import Path
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.checkpoint import CheckpointError
+from minigrad.serialization import CheckpointError
 
 History = list[list[float]]  # one row for each epoch
 

@@ -14,13 +14,13 @@ from command_line import Parser, Stop, add_common, choose_device, number, run, w
 
 import minigrad as mg
 from minigrad import data, nn, optim
-from minigrad.gradcheck import gradcheck
+from minigrad.autograd.op import op
 from minigrad.nn import functional as F
-from minigrad.op import op
+from minigrad.testing import gradcheck
 
 
 # "()->()" is the shape: one number in, one number out, for each element. xp is NumPy or CuPy, whichever owns the array.
-@op("()->()", floating=True)
+@op("()->()", float_only=True)
 def swish(xp: Any, x: Any) -> Any:
     """y = x σ(x), where σ(x) = 1 / (1 + e⁻ˣ)
 
@@ -31,7 +31,7 @@ def swish(xp: Any, x: Any) -> Any:
 
 
 # The same with a mistake that is easily made: x is a factor too, and its share of the derivative is forgotten.
-@op("()->()", floating=True)
+@op("()->()", float_only=True)
 def swish_with_a_mistake(xp: Any, x: Any) -> Any:
     """y = x σ(x)
 

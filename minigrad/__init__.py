@@ -5,10 +5,12 @@ Read it in this order: backend (which library owns an array), tensor (an array, 
 """
 
 from . import data, nn, optim
-from .anomaly import AnomalyError, detect_anomaly
+from .autograd.anomaly_mode import AnomalyError, detect_anomaly
+from .autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .autograd.op import op
+from .autograd.tensor import Tensor, grad
 from .backend import bool_ as bool
 from .backend import cuda, device, float32, float64, int8, int16, int32, int64, manual_seed, uint8
-from .checkpoint import load, save
 from .creation import (
     arange,
     eye,
@@ -25,9 +27,8 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .gradcheck import gradcheck
-from .metrics import accuracy
+from .jit.replay import replay
+from .nn.metrics import accuracy
 from .ops import (
     abs,
     add,
@@ -77,8 +78,8 @@ from .ops import (
     transpose,
     where,
 )
-from .replay import replay
-from .tensor import Tensor, grad
+from .serialization import load, save
+from .testing import gradcheck
 
 max, min = Tensor.max, Tensor.min
 clamp, unsqueeze, mm, swapaxes = clip, expand_dims, matmul, transpose

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import __version__, backend
-from .methods import OPS
+from .autograd.methods import OPS
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 def check(args: argparse.Namespace) -> int:
     """Print the table of ops; 1 if one is wrong."""
-    from .check import LIMIT, SIDES, table
+    from .testing.selftest import LIMIT, SIDES, table
 
     dtypes = [backend.dtype_of(name) for name in dict.fromkeys(args.dtype)]
     device = backend.library(DEVICES[args.backend]).device

@@ -7,9 +7,9 @@ from numbers import Integral
 from typing import Any
 
 from . import backend
-from .backend import GENERATOR, float32, host_array, int64, library
-from .methods import sizes
-from .tensor import Tensor, expect_tensor
+from .autograd.methods import sizes
+from .autograd.tensor import Tensor, expect_tensor
+from .backend import float32, from_python, int64, library, random
 
 
 def _place(host: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -36,7 +36,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         data = library(data.device).to_host(data.array)
     elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
         data = [item.tolist() if isinstance(item, Tensor) else item for item in data]
-    return _place(host_array(data, dtype), device, requires_grad)
+    return _place(from_python(data, dtype), device, requires_grad)
 
 
 def from_numpy(array: Any) -> Tensor:
@@ -60,7 +60,7 @@ def shape_of(size: tuple[Any, ...]) -> tuple[int, ...]:
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """One number everywhere, in float32, int64 or bool as the number is, unless `dtype` is given."""
     shape = shape_of((size,) if isinstance(size, Integral) else tuple(size))
-    one = host_array(fill_value, dtype)
+    one = from_python(fill_value, dtype)
     return _place(backend.numpy.full(shape, one, one.dtype), device, requires_grad)
 
 
@@ -87,7 +87,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         raise ValueError("arange: expected a step other than 0")
     fraction = any(isinstance(number, float) for number in (start, end, step))
     values = backend.numpy.arange(start, end, step)
-    return _place(host_array(values, dtype or (float32 if fraction else int64)), device, False)
+    return _place(from_python(values, dtype or (float32 if fraction else int64)), device, False)
 
 
 def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
@@ -98,13 +98,13 @@ def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
 def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers of the normal distribution, mean 0 and variance 1."""
     shape, dtype = shape_of(size), backend.dtype_of(dtype)
-    return _drawn(lambda: GENERATOR.host.standard_normal(shape, dtype=dtype), device, requires_grad)
+    return _drawn(lambda: random.generator().standard_normal(shape, dtype=dtype), device, requires_grad)
 
 
 def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Random numbers, uniform from 0 to below 1."""
     shape, dtype = shape_of(size), backend.dtype_of(dtype)
-    return _drawn(lambda: GENERATOR.host.random(shape, dtype=dtype), device, requires_grad)
+    return _drawn(lambda: random.generator().random(shape, dtype=dtype), device, requires_grad)
 
 
 def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
@@ -112,20 +112,20 @@ def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any =
     shape, dtype = shape_of(tuple(size)), backend.dtype_of(dtype)
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
-    return _drawn(lambda: host_array(GENERATOR.host.integers(low, high, shape), dtype), device)
+    return _drawn(lambda: from_python(random.generator().integers(low, high, shape), dtype), device)
 
 
 def randperm(n: int, *, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
     (length,) = shape_of((n,))
-    return _drawn(lambda: GENERATOR.host.permutation(length), device)
+    return _drawn(lambda: random.generator().permutation(length), device)
 
 
 def get_rng_state() -> Tensor:
     """Where the random numbers of minigrad stand, for `set_rng_state`: uint8 (n,), NumPy's account of it as JSON."""
     import json  # here, to keep `import minigrad` quick
 
-    content = json.dumps(GENERATOR.host.bit_generator.state).encode()
+    content = json.dumps(random.generator().bit_generator.state).encode()
     return Tensor(backend.numpy.frombuffer(content, backend.uint8).copy())
 
 
@@ -133,9 +133,9 @@ def set_rng_state(new_state: Tensor) -> None:
     """Go on with the random numbers from where `get_rng_state()` was called. Raises ValueError for another Tensor."""
     import json
 
-    fresh = backend.generator(0)
+    fresh = backend.random.new_generator(0)
     try:
         fresh.bit_generator.state = json.loads(bytes(new_state.tolist()))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"set_rng_state: expected a Tensor of get_rng_state(), got {new_state!r}") from error
-    GENERATOR.host = fresh
+    random.set_generator(fresh)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import backend
+from .autograd.tensor import Tensor, wrap
+from .autograd.version_counter import bump_version
 from .nn.module import zero_grad
-from .tensor import Tensor, own, wrap
 
 
 class Optimizer:
@@ -56,7 +57,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""
-        backend.QUIET.copy().run(self._step)
+        backend.ignore_fp_warnings(self._step)
 
     def _step(self) -> None:
         position = 0
@@ -66,8 +67,8 @@ class Optimizer:
                 if gradient is not None:
                     w = parameter.array
                     state = self.state.setdefault(position, {})
-                    self.update(backend.OWNERS[type(w)].xp, w, gradient.array, group, state)
-                    parameter.touch()
+                    self.update(backend.namespace(w), w, gradient.array, group, state)
+                    bump_version(w)
                 position += 1
 
     def update(self, xp: Any, w: Any, g: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
@@ -104,11 +105,18 @@ class Optimizer:
                         f"load_state_dict: {name} of parameter {position} has shape {value.shape}, not {like.shape}"
                     )
             state[int(position)] = {
-                name: own(value.to(like.device).array, like) if isinstance(value, Tensor) else int(value)
+                name: copied_like(value, like) if isinstance(value, Tensor) else int(value)
                 for name, value in entries.items()
             }
         self.state = state
         self.param_groups = [{**given, "params": own["params"]} for own, given in zip(self.param_groups, groups)]
+
+
+def copied_like(value: Tensor, parameter: Tensor) -> Any:
+    """The elements of `value` in a new array on the device and with the layout of a parameter."""
+    array = backend.namespace(parameter.array).empty_like(parameter.array)
+    array[...] = value.to(parameter.device).array
+    return array
 
 
 class SGD(Optimizer):

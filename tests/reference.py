@@ -284,7 +284,7 @@ def t_cross_entropy(x: Any, q: Any, dim: int) -> Any:
     return -(q * torch.log_softmax(x, dim)).sum(dim)
 
 
-def t_label_cross_entropy(x: Any, truth: Any, dim: int, reduction: str) -> Any:
+def t_softmax_cross_entropy(x: Any, truth: Any, dim: int, reduction: str) -> Any:
     labels = truth.to(torch.uint8).argmax(dim)
     return F.cross_entropy(x.movedim(dim, 0 if x.ndim == 1 else 1), labels, reduction=reduction)
 
@@ -334,7 +334,7 @@ REFERENCES: dict[str, Reference] = {
     "add": Reference(lambda x, w: x + w, numbers=True, linear=True),
     "sub": Reference(lambda x, w: x - w, numbers=True, linear=True),
     "mul": Reference(lambda x, w: x * w, numbers=True),
-    "div": Reference(lambda x, w: x / w, domain={"w": "nonzero"}, numbers=True),
+    "div": Reference(lambda a, b: a / b, domain={"b": "nonzero"}, numbers=True),
     "neg": Reference(lambda x: -x, linear=True),
     "pow": Reference(
         t_pow,
@@ -440,9 +440,9 @@ REFERENCES: dict[str, Reference] = {
     "cross_entropy": Reference(
         t_cross_entropy, domain={"q": "part"}, odd={"x": LOGITS, "q": PARTS}, arguments=scores, relative=False
     ),
-    "label_cross_entropy": Reference(
-        t_label_cross_entropy,
-        domain={"truth": "one-hot"},
+    "softmax_cross_entropy": Reference(
+        t_softmax_cross_entropy,
+        domain={"one_hot": "one-hot"},
         odd=MASKED,
         arguments=labelled,
         relative=False,

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from reference import NUMBER, REFERENCES, Draw, Shapes, shape, size
 
-from minigrad.op import Op
+from minigrad.autograd.op import Op
 
 LAYOUTS = ("plain", "transposed", "every second", "reversed")
 
@@ -154,7 +154,7 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
     pool = smooth(rng, total)  # all arguments together, so that they have no ties either
     arguments = []
     for i, each in enumerate(shapes):
-        name = f"tensors[{i}]" if op.variadic else op.arrays[i]
+        name = f"tensors[{i}]" if op.variadic else op.array_names[i]
         domain = reference.domain.get(name, "real")
         if each is None:
             arguments.append(None)

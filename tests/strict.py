@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import numpy
 
 from minigrad import backend
+from minigrad.backend.numpy_library import missing_functions
 
 # What minigrad may ask of a library. tests/test_strict.py holds that NumPy and CuPy have each of these names.
 UFUNCS = """
@@ -244,6 +245,12 @@ class Function:
         self.function.at(target.host, target._index(index), *_inside(values))
 
 
+def _broadcast_to(array: StrictArray, shape: Any) -> StrictArray:
+    """As CuPy's, whose result may be written to."""
+    view = numpy.broadcast_to(_inside(array), shape)
+    return _outside(numpy.lib.stride_tricks.as_strided(_inside(array), view.shape, view.strides))
+
+
 class Namespace:
     """`xp` of the strict device. A name that NumPy and CuPy do not both have is an AttributeError."""
 
@@ -252,6 +259,8 @@ class Namespace:
             setattr(self, name, Function(name))
         for name in CONSTANTS.split():
             setattr(self, name, getattr(numpy, name))
+        self.broadcast_to = _broadcast_to
+        vars(self).update(missing_functions(self))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"strict device: `{name}` is not among the functions that NumPy and CuPy both have")

@@ -10,10 +10,11 @@ import pytest
 
 import minigrad as mg
 from minigrad import __main__ as command
-from minigrad import backend, check
-from minigrad.methods import OPS
-from minigrad.op import TENSORS, op
-from minigrad.tensor import grad
+from minigrad import backend
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import op, tensor_namespace
+from minigrad.autograd.tensor import grad
+from minigrad.testing import selftest as check
 
 PACKAGE = Path(mg.__file__).parent
 ALL = sorted(set(OPS))
@@ -35,7 +36,7 @@ def run(*arguments, folder=PACKAGE.parent):
 
 
 def row(name, dtypes=BOTH, device="cpu"):
-    return check.check_op(name, dtypes, backend.device(device), backend.generator(0, 0))
+    return check.check_op(name, dtypes, backend.device(device), backend.random.new_generator(0, 0))
 
 
 def test_every_op_of_the_package_has_a_case():
@@ -101,7 +102,7 @@ def test_an_op_without_a_case_fails_by_name(capsys):
         assert "FAILED: 1 of 2 ops: planted" in out
     finally:
         del OPS["planted"]
-        delattr(TENSORS, "planted")
+        delattr(tensor_namespace, "planted")
 
 
 def test_an_op_that_raises_fails_by_name(monkeypatch):
@@ -114,7 +115,7 @@ def test_an_op_that_raises_fails_by_name(monkeypatch):
 
 
 def test_drawn_shapes_fit_their_signature():
-    rng = backend.generator(0)
+    rng = backend.random.new_generator(0)
     for _ in range(50):
         (*loop_x, _, k), (*loop_w, also_k, _) = check.shapes("(n,k),(k,m)->(n,m)", rng, 2)
         assert k == also_k
@@ -127,7 +128,7 @@ def test_drawn_shapes_fit_their_signature():
 
 
 def test_drawn_shapes_broadcast_in_both_directions():
-    rng = backend.generator(0)
+    rng = backend.random.new_generator(0)
     pairs = [check.shapes("(),()->()", rng, 2) for _ in range(100)]
     assert all(len(check.shapes("()->()", rng, axes)[0]) == axes for axes in (0, 1, 2))
     assert any(len(x) < len(w) for x, w in pairs)
@@ -157,7 +158,7 @@ def test_options_choose_ops_and_dtypes(capsys):
         ("activation.py", "lambda g: g * (1 - y * y)", "lambda g: g * (1 - x * x)", "tanh", "WRONG gradient of x"),
         ("activation.py", "xp.sum(g * y, axis=dim", "0 * xp.sum(g * y, axis=dim", "softmax", "WRONG gradient of x"),
         ("activation.py", "g * (y != 0)", "g * (y == y)", "relu", "WRONG gradient of x"),
-        ("arithmetic.py", "lambda g: g, lambda g: -g)", "lambda g: g, lambda g: g)", "sub", "WRONG gradient of w"),
+        ("arithmetic.py", "lambda g: g, lambda g: -g)", "lambda g: g, lambda g: g)", "sub", "WRONG gradient of b"),
         ("shape.py", "lambda g: xp.swapaxes(g, dim0, dim1)", "lambda g: g", "transpose", "raised RuntimeError"),
         ("elementwise.py", "xp.where(x >= min, g", "xp.where(x > min, g", "clip", "WRONG gradient of x"),
         ("elementwise.py", "xp.log1p(x), (", "xp.log(x), (", "log1p", "WRONG value"),
@@ -201,8 +202,8 @@ def test_a_device_that_is_missing_ends_in_one_line_and_exit_code_2(capsys, monke
     def missing():
         raise backend.DeviceError("device 'cuda' needs CuPy, which is not installed: use the CPU")
 
-    monkeypatch.setitem(backend._LOADERS, "cuda", missing)
-    monkeypatch.delitem(backend._LIBRARIES, "cuda", raising=False)
+    monkeypatch.setitem(backend.devices._loaders, "cuda", missing)
+    monkeypatch.delitem(backend.devices._libraries, "cuda", raising=False)
     with pytest.raises(SystemExit) as end:
         command.main(["check", "--backend", "cupy"])
     assert end.value.code == 2
@@ -227,7 +228,7 @@ def test_info_tells_versions_and_devices():
 
 def test_neither_torch_nor_hypothesis_is_needed():
     code = (
-        "import sys; from minigrad.__main__ import main; main(['check']); import minigrad.gradcheck; "
+        "import sys; from minigrad.__main__ import main; main(['check']); import minigrad.testing; "
         "print(sorted({'torch', 'hypothesis', 'pytest', 'matplotlib'} & set(sys.modules)))"
     )
     result = subprocess.run(

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.checkpoint import CheckpointError
+from minigrad.serialization import CheckpointError
 
 
 def model():

@@ -14,9 +14,10 @@ import strict
 
 import minigrad as mg
 from minigrad import ops
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import op
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
-from minigrad.op import op
 
 
 # Calls
@@ -30,9 +31,9 @@ def test_cat_and_stack_take_their_axis_by_position():
 
 def test_one_argument_too_many_is_counted():
     x = mg.ones(2, 2)
-    with pytest.raises(TypeError, match="cat: got 1 arguments too many"):
+    with pytest.raises(TypeError, match="cat: got 1 more arguments than"):
         mg.cat([x, x], 0, 1)
-    with pytest.raises(TypeError, match="sum: got 2 arguments too many"):
+    with pytest.raises(TypeError, match="sum: got 2 more arguments than"):
         mg.sum(x, 0, True, 1, 2)
 
 
@@ -56,7 +57,7 @@ def test_a_number_is_no_matrix_and_no_part_of_a_cat():
 
 
 def test_an_error_of_the_array_library_names_the_op_and_what_went_in():
-    with pytest.raises(ValueError, match=r"matmul: .* \(got \(2, 3\) float32, \(2, 3\) float32\)"):
+    with pytest.raises(ValueError, match=r"matmul: \(2, 3\) @ \(2, 3\): inner dimensions differ, 3 and 2"):
         mg.ones(2, 3) @ mg.ones(2, 3)
 
 
@@ -77,7 +78,7 @@ def test_two_devices_are_named():
         (mg.sum, (mg.ones(2, 2), 1, True), "(x, dim=None, keepdim=False)"),
         (mg.softmax, (mg.ones(2, 2), 1), "(x, dim)"),
         (mg.cat, (mg.ones(2, 2), mg.ones(2, 2)), "(*tensors, dim=0)"),
-        (mg.matmul, (mg.ones(2, 2), mg.ones(2, 2)), "(x, w)"),
+        (mg.matmul, (mg.ones(2, 2), mg.ones(2, 2)), "(a, b)"),
     ],
 )
 def test_an_op_shows_the_signature_it_is_called_with(function, args, signature):
@@ -90,7 +91,7 @@ def test_a_method_has_the_words_of_its_op():
     for name in ("exp", "sum", "argmax", "flatten", "matmul", "eq"):
         assert getattr(mg, name).__doc__
         assert getattr(mg.Tensor, name).__doc__ == getattr(mg, name).__doc__
-    assert mg.Tensor.max.__doc__.startswith("The largest element")  # its own
+    assert mg.Tensor.max.__doc__.startswith("The maximum")  # its own
 
 
 # What is left out of a call
@@ -105,7 +106,7 @@ def test_what_a_call_leaves_out():
 
 def test_the_losses_as_ops_have_their_classes_on_axis_1():
     x, q = mg.zeros(2, 4), mg.eye(4)[:2]
-    for each in (ops.cross_entropy(x, q), ops.label_cross_entropy(x, q != 0, reduction="none")):
+    for each in (ops.cross_entropy(x, q), ops.softmax_cross_entropy(x, q != 0, reduction="none")):
         assert each.tolist() == pytest.approx([math.log(4)] * 2)
     assert ops.nll_loss(x - 3, q).tolist() == [3.0, 3.0]
 
@@ -141,13 +142,13 @@ def test_expand_keeps_the_axes_that_are_minus_one():
 
 @pytest.mark.parametrize(("start", "end"), [(2, -1), (0, 2), (1, 0), (-3, 1), (0, -3)])
 def test_flatten_refuses_axes_that_are_not_there(start, end):
-    with pytest.raises(IndexError, match=f"start_dim {start} to end_dim {end} are no axes of a Tensor of 2"):
+    with pytest.raises(IndexError, match=f"start_dim {start} to end_dim {end} are not axes of a Tensor with 2 axes"):
         mg.ones(2, 3).flatten(start, end)
 
 
 def test_squeeze_refuses_an_axis_that_is_not_there():
     for axis in (2, -3):
-        with pytest.raises(IndexError, match=f"dim {axis} is no axis of a Tensor of 2"):
+        with pytest.raises(IndexError, match=f"dim {axis} is not an axis of a Tensor with 2 axes"):
             mg.ones(1, 3).squeeze(axis)
 
 
@@ -244,9 +245,9 @@ def test_the_gradient_of_a_number_to_a_power(base, exponents, gradients):
 
 # The linear layer and the product
 def test_linear_says_what_shapes_it_expects():
-    with pytest.raises(ValueError, match=r"linear: expected X \(\.\.\., 5\) for W \(4, 5\) \(got "):
+    with pytest.raises(ValueError, match=r"linear: input \(2, 3\) has 3 features, but the weight \(4, 5\) expects 5"):
         F.linear(mg.ones(2, 3), mg.ones(4, 5))
-    with pytest.raises(ValueError, match=r"for W \(4, 5\) and b \(4,\), got b \(3,\) \(got "):
+    with pytest.raises(ValueError, match=r"bias \(3,\) does not fit the weight \(4, 5\): expected \(4,\)"):
         F.linear(mg.ones(2, 5), mg.ones(4, 5), mg.ones(3))
 
 
@@ -287,7 +288,7 @@ def test_add_and_sub_in_place_take_the_other_alpha_times():
 
 def test_a_number_too_great_for_the_dtype_is_a_value_error():
     x = mg.tensor([1, 2])
-    with pytest.raises(ValueError, match=r"in place: .* \(dtype int64\)"):
+    with pytest.raises(ValueError, match=r"fill_: .* \(dtype int64\)"):
         x.fill_(10**30)
     assert x.tolist() == [1, 2]
 
@@ -391,7 +392,7 @@ def test_a_gradient_that_is_a_part_of_an_array_does_not_keep_the_rest():
 
         return xp.copy(x), (rule,)
 
-    del mg.methods.OPS["same"]
+    del OPS["same"]
     x = mg.ones(2, requires_grad=True)
     same(x).sum().backward()
     assert x.grad.tolist() == [1.0, 1.0]
@@ -401,7 +402,7 @@ def test_a_gradient_that_is_a_part_of_an_array_does_not_keep_the_rest():
 # What detect_anomaly says
 def test_an_integer_and_an_argument_without_a_name_are_looked_at_too():
     big = mg.tensor([3e38])
-    with pytest.raises(mg.AnomalyError, match=r"mul made inf at \[0\].*; w: 10; called in"), mg.detect_anomaly():
+    with pytest.raises(mg.AnomalyError, match=r"mul produced inf at \[0\].*; b: 10; called in"), mg.detect_anomaly():
         big * 10
     nan, empty = mg.tensor([math.nan]), mg.zeros(0)
     with pytest.raises(mg.AnomalyError) as caught, mg.detect_anomaly():

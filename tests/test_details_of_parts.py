@@ -15,15 +15,18 @@ import pytest
 
 import minigrad as mg
 import minigrad.nn.functional as F
-from minigrad import backend, check, checkpoint, nn, optim
-from minigrad.checkpoint import CheckpointError
+from minigrad import backend, nn, optim
+from minigrad import serialization as checkpoint
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import op, tensor_namespace
+from minigrad.autograd.tensor import value_range
 from minigrad.data import MNIST, DataError, DataLoader, Digits, ImageDataset, Subset, TensorDataset, idx
-from minigrad.gradcheck import gradcheck
-from minigrad.gradcheck.report import Fault, Kink, Line, Report
-from minigrad.gradcheck.slips import factor
-from minigrad.gradcheck.subject import draw
-from minigrad.methods import OPS
-from minigrad.op import TENSORS, op
+from minigrad.serialization import CheckpointError
+from minigrad.testing import gradcheck
+from minigrad.testing import selftest as check
+from minigrad.testing._diagnosis import factor
+from minigrad.testing._function import draw
+from minigrad.testing._report import Fault, Kink, Line, Report
 
 
 # Devices
@@ -59,8 +62,8 @@ def test_cuda_is_available_where_cupy_is_and_finds_a_device(count, available, mo
         __version__="0", cuda=SimpleNamespace(runtime=runtime), ndarray=list, asarray=list, asnumpy=np.asarray
     )
     monkeypatch.setitem(sys.modules, "cupy", cupy if count else None)
-    monkeypatch.setattr(backend, "_LIBRARIES", {"cpu": backend.library("cpu")})
-    monkeypatch.setattr(backend, "OWNERS", dict(backend.OWNERS))
+    monkeypatch.setattr(backend.devices, "_libraries", {"cpu": backend.library("cpu")})
+    monkeypatch.setattr(backend.devices, "LIBRARY_OF_TYPE", dict(backend.LIBRARY_OF_TYPE))
     assert mg.cuda.is_available() is available
     if available:
         assert mg.cuda.synchronize() == "waited"
@@ -382,7 +385,7 @@ def test_a_loader_has_the_arguments_of_torchs():
 )
 def test_only_a_row_of_integers_is_noted_as_labels(items, ends):
     (batch,) = DataLoader(items, batch_size=2)
-    assert batch.label_range == ends
+    assert value_range(batch) == ends
 
 
 def idx_file(*lengths, content=b"", magic=None):
@@ -438,7 +441,7 @@ def test_accuracy_takes_tensors_both_times():
 
 # The check of the ops
 def test_the_inputs_of_the_check_are_of_both_signs_and_away_from_kinks():
-    rng, shape = backend.generator(0), (10, 20)
+    rng, shape = backend.random.new_generator(0), (10, 20)
     numbers = check.signed(rng, shape, 0)
     assert sorted({*np.sign(numbers).ravel()}) == [-1, 1]
     assert 0.5 <= np.abs(numbers).min() < np.abs(numbers).max() <= 2
@@ -477,12 +480,12 @@ def test_the_conventions_of_the_check_stand_at_both_zeros_and_both_bounds():
 @pytest.mark.parametrize("name", sorted(check.CASES))
 def test_three_examples_of_each_op_are_right(name, monkeypatch):
     monkeypatch.setattr(check, "EXAMPLES", 3)
-    row = check.check_op(name, [backend.float64], backend.device("cpu"), backend.generator(0))
+    row = check.check_op(name, [backend.float64], backend.device("cpu"), backend.random.new_generator(0))
     assert row.passed, row.verdict
 
 
 def test_the_check_takes_arrays_of_no_axis_of_one_and_of_two():
-    drawn = check.examples("exp", backend.generator(0))
+    drawn = check.examples("exp", backend.random.new_generator(0))
     assert {example.arrays[0].ndim for example in drawn} == {0, 1, 2}
 
 
@@ -510,7 +513,7 @@ def planted(value, rule):
         return op("(...)->(...)")(body)
     finally:
         del OPS["planted"]
-        delattr(TENSORS, "planted")
+        delattr(tensor_namespace, "planted")
 
 
 def verdict(function, *inputs, **options):
@@ -594,7 +597,7 @@ def test_what_was_given_is_named_where_nothing_can_be_checked():
 
 
 def test_cotangents_are_of_both_signs_and_none_is_small():
-    numbers = draw(backend.generator(0), (1000,))
+    numbers = draw(backend.random.new_generator(0), (1000,))
     assert {*np.sign(numbers)} == {-1, 1}
     assert (np.abs(numbers).min(), np.abs(numbers).max()) == pytest.approx((0.5, 1.5), abs=0.01)
 

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.checkpoint import CheckpointError
 from minigrad.data import DataError, idx
+from minigrad.serialization import CheckpointError
 
 FAULTS = [errno.ENOSPC, errno.EIO]
 

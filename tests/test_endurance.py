@@ -17,7 +17,7 @@ from minigrad.nn import functional as F
 
 def training(seed, steps, optimizer="sgd"):
     """Yields the bits of the weights after each step of a small MLP on random labels."""
-    source = mg.backend.generator(seed)
+    source = mg.backend.random.new_generator(seed)
     x = mg.from_numpy(source.standard_normal((16, 8)).astype("float32"))
     labels = mg.from_numpy(source.integers(0, 3, 16))
     model = nn.Sequential(nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 3))

@@ -7,7 +7,6 @@ rules that other engines shipped, each in our own words.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -26,10 +25,12 @@ from test_ops import OUR_OPS, Wrong, check_op
 from test_ops import test_op as the_op_test
 
 import minigrad as mg
-from minigrad.methods import OPS
-from minigrad.op import TENSORS, Op, op
+from minigrad.autograd import op as op_module
+from minigrad.autograd import tensor as tensor_module
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import Op, op, tensor_namespace
+from minigrad.backend import library
 
-op_module, tensor_module = (importlib.import_module(f"minigrad.{name}") for name in ("op", "tensor"))
 Body = Callable[..., Any]
 POOL = 150  # cases that a fault is shown to
 
@@ -53,14 +54,14 @@ def pool(name: str, backend: str, dtype: str) -> list[Case]:
 @contextmanager
 def planted(name: str, body: Body) -> Iterator[None]:
     """Meanwhile the op `name` has this body."""
-    sound, names = OPS[name], dict(vars(TENSORS))
-    faulty = op(sound.op.signature, floating=sound.op.floating)(body)
-    vars(TENSORS).update({key: faulty if value is sound else value for key, value in names.items()})
+    sound, names = OPS[name], dict(vars(tensor_namespace))
+    faulty = op(sound.op.signature, float_only=sound.op.float_only)(body)
+    vars(tensor_namespace).update({key: faulty if value is sound else value for key, value in names.items()})
     try:
         yield
     finally:
         OPS[name] = sound
-        vars(TENSORS).update(names)
+        vars(tensor_namespace).update(names)
 
 
 def caught(name: str, backend: str, dtype: str) -> int:
@@ -106,17 +107,17 @@ def curved(op: Op) -> bool:
 
 
 def keeps_shape(op: Op) -> bool:
-    return op.name not in {"amax", "amin", "logsumexp", "cross_entropy", "label_cross_entropy", "nll_loss"}
+    return op.name not in {"amax", "amin", "logsumexp", "cross_entropy", "softmax_cross_entropy", "nll_loss"}
 
 
 def differentiable(op: Op) -> int:
     """How many arguments have a gradient."""
-    without = {"where": 1, "binary_cross_entropy_with_logits": 1, "label_cross_entropy": 1}
-    return (4 if op.variadic else len(op.arrays) - without.get(op.name, 0)) if has_gradient(op) else 0
+    without = {"where": 1, "binary_cross_entropy_with_logits": 1, "softmax_cross_entropy": 1}
+    return (4 if op.variadic else len(op.array_names) - without.get(op.name, 0)) if has_gradient(op) else 0
 
 
 def broadcasts(op: Op) -> bool:
-    return (differentiable(op) > 1 and None not in op.core) or op.name == "broadcast_to"
+    return (differentiable(op) > 1 and None not in op.core_ndim) or op.name == "broadcast_to"
 
 
 def floating(op: Op) -> bool:
@@ -150,7 +151,7 @@ def on_value(change: Callable[..., Any]) -> Callable[[Body], Body]:
         @wraps(body)
         def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
             y, rules = body(xp, *arrays, **static)
-            return (y if xp is TENSORS else change(y, xp)), rules
+            return (y if xp is tensor_namespace else change(y, xp)), rules
 
         return faulty
 
@@ -193,14 +194,14 @@ def passed_on(d: Any, g: Any, x: Any, xp: Any) -> Any:
 
 
 def overwrites_input(d: Any, g: Any, x: Any, xp: Any) -> Any:
-    if xp is not TENSORS and d.shape == x.shape:
+    if xp is not tensor_namespace and d.shape == x.shape:
         x[...] = d
         return x
     return d
 
 
 def overwrites_cotangent(d: Any, g: Any, x: Any, xp: Any) -> Any:
-    if xp is not TENSORS:
+    if xp is not tensor_namespace:
         d = d.copy()
         g *= 2
     return d
@@ -210,7 +211,7 @@ def one_buffer() -> Callable[..., Any]:
     buffers: dict[Any, Any] = {}
 
     def into(d: Any, g: Any, x: Any, xp: Any) -> Any:
-        if xp is TENSORS or isinstance(d, np.generic):
+        if xp is tensor_namespace or isinstance(d, np.generic):
             return d
         buffer = buffers.setdefault((d.shape, d.dtype), d.copy())
         buffer[...] = d
@@ -223,7 +224,7 @@ def at_ties(x: Any, xp: Any) -> Any:
     """x with its equal elements made unequal, and zeros no zeros, by less than the smooth values differ."""
     count = math.prod(x.shape)
     nudge = (np.arange(1.0, count + 1) * 2.0**-24).reshape(x.shape).astype(x.dtype)
-    return x + (mg.Tensor(nudge) if xp is TENSORS else nudge)
+    return x + (mg.Tensor(nudge) if xp is tensor_namespace else nudge)
 
 
 NOISE = np.random.default_rng(0)
@@ -248,7 +249,7 @@ def reversed_rules(body: Body) -> Body:
 def with_numpy(body: Body) -> Body:
     @wraps(body)
     def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-        return body(xp if xp is TENSORS else np, *arrays, **static)
+        return body(xp if xp is tensor_namespace else library("cpu").xp, *arrays, **static)
 
     return faulty
 
@@ -256,7 +257,7 @@ def with_numpy(body: Body) -> Body:
 def looks(body: Body) -> Body:
     @wraps(body)
     def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-        if xp is not TENSORS:
+        if xp is not tensor_namespace:
             bool((arrays[0] if hasattr(arrays[0], "shape") else arrays[1]).sum() > 0)
         return body(xp, *arrays, **static)
 
@@ -264,7 +265,7 @@ def looks(body: Body) -> Body:
 
 
 def looks_in_rule(d: Any, g: Any, x: Any, xp: Any) -> Any:
-    if xp is not TENSORS:
+    if xp is not tensor_namespace:
         g.sum().item()
     return d
 
@@ -273,7 +274,7 @@ def forgets_second_order(change_inputs: bool) -> Callable[[Body], Body]:
     def make(body: Body) -> Body:
         @wraps(body)
         def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-            if xp is not TENSORS:
+            if xp is not tensor_namespace:
                 return body(xp, *arrays, **static)
             if change_inputs:
                 return body(xp, *(x.detach() if isinstance(x, mg.Tensor) else x for x in arrays), **static)
@@ -335,7 +336,7 @@ CATALOGUE = [
     Fault("into the input", on_rules(overwrites_input), has_gradient),
     Fault("g changed", on_rules(overwrites_cotangent), has_gradient),
     Fault("one buffer", lambda body: on_rules(one_buffer())(body), has_gradient),
-    Fault("not owned", sound, lambda op: op.name in PASSES_VIEWS, patch=(tensor_module, "own", lambda g, *_: g)),
+    Fault("not owned", sound, lambda op: op.name in PASSES_VIEWS, patch=(tensor_module, "own_memory", lambda g, *_: g)),
     Fault("random", on_rules(lambda d, *_: noisy(d)), has_gradient),
     Fault("no 2nd order in g", forgets_second_order(False), has_gradient),
     Fault("no 2nd order in x", forgets_second_order(True), curved),
@@ -386,7 +387,7 @@ def test_a_new_op_is_tested_and_fails_by_name_without_a_reference(monkeypatch: p
             """y = x³"""
             return x * x * x, (lambda g: 3 * g * x * x,)
 
-        vars(TENSORS).pop("cube")
+        vars(tensor_namespace).pop("cube")
         with pytest.raises(pytest.fail.Exception, match="`cube` has no reference: add a row"):
             the_op_test("cube", "numpy", "float64")
 
@@ -539,7 +540,7 @@ def getitem(xp, x, *, index):
         y[index] = g
         return y
 
-    return x[index], (rule if xp is not TENSORS else sound_rules("getitem", xp, x, index=index)[1][0],)
+    return x[index], (rule if xp is not tensor_namespace else sound_rules("getitem", xp, x, index=index)[1][0],)
 
 
 @wrong("argmax takes the last of equals")

@@ -8,9 +8,9 @@ import pytest
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad import backend, nn
-from minigrad.gradcheck import GradcheckError, gradcheck
-from minigrad.methods import OPS
-from minigrad.op import TENSORS, op
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import op, tensor_namespace
+from minigrad.testing import GradcheckError, gradcheck
 
 
 def numbers(*shape, seed=0, low=0.4, high=1.6):
@@ -37,7 +37,7 @@ def planted(value, *rules, signature="(...)->(...)", name="planted"):
         return op(signature)(body)
     finally:
         del OPS[name]
-        delattr(TENSORS, name)
+        delattr(tensor_namespace, name)
 
 
 def verdict(function, *inputs, **options):
@@ -231,7 +231,7 @@ def test_a_wrong_second_derivative_is_caught():
     body.__name__ = "planted"
     function = op("(...)->(...)")(body)
     del OPS["planted"]
-    delattr(TENSORS, "planted")
+    delattr(tensor_namespace, "planted")
     assert gradcheck(function, numbers(3))
     report = gradcheck(function, numbers(3), order=2, raise_exception=False)
     assert not report
@@ -446,7 +446,7 @@ def state(tensor):
         tensor.array.strides,
         tensor.dtype,
         tensor.requires_grad,
-        tensor._changed,
+        tensor._assigned,
         None if grad is None else (id(grad), id(grad.array), grad.array.tobytes()),
     )
 
@@ -548,14 +548,14 @@ def test_inputs_that_are_not_checked_are_copies_too():
 
 def test_random_numbers_are_not_used_up():
     mg.manual_seed(5)
-    numpy_state, ours = np.random.get_state(), backend.GENERATOR.host
+    numpy_state, ours = np.random.get_state(), backend.random.generator()
     before = ours.bit_generator.state
     gradcheck(F.tanh, numbers(3, 4))
     verdict(F.dropout, numbers(3, 4))
     verdict(lambda x: [mg.manual_seed(1), x * x][1], numbers(3))
     after = np.random.get_state()
     assert all(np.array_equal(a, b) for a, b in zip(numpy_state, after))
-    assert backend.GENERATOR.host is ours
+    assert backend.random.generator() is ours
     assert ours.bit_generator.state == before
 
 

@@ -35,12 +35,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import anomaly, backend, data, nn, optim
-from minigrad.gradcheck import GradcheckError
-from minigrad.methods import OPS
+from minigrad import backend, data, nn, optim
+from minigrad.autograd import grad_mode
+from minigrad.autograd.graph import Node
+from minigrad.autograd.methods import OPS
 from minigrad.nn import functional as F
 from minigrad.nn import init
-from minigrad.tensor import Node
+from minigrad.testing import GradcheckError
 
 resource = pytest.importorskip("resource", reason="without a limit of memory these calls are a danger to the machine")
 if not Path("/proc/self/statm").exists():
@@ -415,9 +416,9 @@ def state_of(value: Any, depth: int = 6) -> Any:
         content = repr(value) if value.dtype.hasobject else value.tobytes()
         return content, value.shape, value.strides, str(value.dtype), value.flags.writeable
     if isinstance(value, mg.Tensor):
-        host = backend.OWNERS[type(value.array)].to_host(value.array)
-        about = value.requires_grad, id(value.grad_fn), value.label_range, value._changed, value._retains_grad
-        return state_of(host, depth - 1), about, state_of(value.grad, depth - 1)
+        host = backend.LIBRARY_OF_TYPE[type(value.array)].to_host(value.array)
+        about = value.requires_grad, id(value.grad_fn), value._value_range, value._assigned, value._retains_grad
+        return state_of(host, depth - 1), about, state_of(value._grad, depth - 1)
     if isinstance(value, dict):
         return [(state_of(k, depth - 1), state_of(v, depth - 1)) for k, v in value.items()]
     if isinstance(value, (list, tuple)):
@@ -434,11 +435,11 @@ def surroundings() -> dict[str, Any]:
     """What no call may change by the way."""
     return {
         "is_grad_enabled": mg.is_grad_enabled(),
-        "detect_anomaly": dict(anomaly.watching),
+        "detect_anomaly": dict(grad_mode.monitors),
         "the registry of ops": dict(OPS),
         "NumPy's error state": np.geterr(),
         "the folder": sorted(os.listdir(".")),
-        "the random numbers": repr(backend.GENERATOR.host.bit_generator.state),
+        "the random numbers": repr(backend.random.generator().bit_generator.state),
     }
 
 
@@ -453,7 +454,7 @@ CHANGES = re.compile(
 def look_through(result: Any) -> Iterator[str]:
     """What is wrong with a result; it is gone through as far as it is only made when asked for."""
     if isinstance(result, mg.Tensor):
-        if type(result.array) not in backend.OWNERS or result.dtype not in backend.DTYPES:
+        if type(result.array) not in backend.LIBRARY_OF_TYPE or result.dtype not in backend.DTYPES:
             yield f"returned a Tensor of {type(result.array).__name__} {result.dtype}"
     elif isinstance(result, (list, tuple)):
         for item in result:
@@ -493,7 +494,7 @@ def problems(line: Line) -> list[str]:
     args = [value_of(text) for text in line.args]
     options = {option: value_of(text) for option, text in line.options.items()}
     given, texts = [*args, *options.values()], [*line.args, *line.options.values()]
-    backend.GENERATOR.host = backend.generator(0)
+    backend.manual_seed(0)
     before, around = [state_of(value) for value in given], surroundings()
     wrong: list[str] = []
     failed = True
@@ -538,7 +539,7 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("hostile"))
         patch.setitem(sys.modules, "torchvision.datasets", None)
-        patch.setattr(backend.GENERATOR, "host", backend.generator(0))
+        patch.setattr(backend.random, "_shared", backend.random.new_generator(0))
         mg.save(model().state_dict(), "weights")
         yield
 

@@ -21,8 +21,8 @@ from twins import TWINS
 
 import minigrad as mg
 import minigrad.nn.functional as F
+from minigrad.autograd.methods import OPS
 from minigrad.backend import library
-from minigrad.methods import OPS
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch, the reference, is not installed")
 REDUCTIONS = ("mean", "sum", "none")

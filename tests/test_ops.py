@@ -39,8 +39,8 @@ from strategies import Argument, Case, cases, lay_out
 from strict import StrictArray, host_copies
 
 import minigrad as mg
-from minigrad.backend import OWNERS, Library, library
-from minigrad.methods import OPS
+from minigrad.autograd.methods import OPS
+from minigrad.backend import LIBRARY_OF_TYPE, Library, library
 
 DTYPES = ("float32", "float64")
 OUR_OPS = [name for name, apply in OPS.items() if apply.op.body.__module__.startswith("minigrad.")]
@@ -189,7 +189,7 @@ def largest(array: np.ndarray) -> float:
 
 
 def owner_of(array: Any) -> Any:
-    return OWNERS[type(array)].device
+    return LIBRARY_OF_TYPE[type(array)].device
 
 
 def on_device(static: Any, lib: Library) -> Any:
@@ -449,7 +449,7 @@ def test_gradcheck_agrees(name: str) -> None:
 
 def test_an_argument_without_a_gradient_says_so() -> None:
     x, p = mg.zeros(2, requires_grad=True), mg.ones(2, requires_grad=True)
-    with pytest.raises(TypeError, match=r"has no gradient for `pos_weight`; write pos_weight.detach\(\)"):
+    with pytest.raises(TypeError, match=r"has no gradient for `pos_weight`; use pos_weight.detach\(\)"):
         OPS["binary_cross_entropy_with_logits"](x, mg.zeros(2), p)
 
 

@@ -17,7 +17,7 @@ import pytest
 import minigrad as mg
 from minigrad import data, nn, optim, viz
 from minigrad.nn import functional as F
-from minigrad.viz.story import ACTS
+from minigrad.viz.narration import ACTS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the player is not tested")
 BROWSER = os.environ.get("CHROMIUM") or next(

@@ -192,7 +192,7 @@ def test_a_disk_that_fails_from_the_start_is_told_and_the_training_goes_on(
     def fails(*args, **options):
         raise OSError(error, os.strerror(error), "runs")
 
-    from minigrad import checkpoint
+    from minigrad import serialization as checkpoint
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mnist_mlp.py", "--epochs", "2", "--out", "runs"])

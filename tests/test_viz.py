@@ -17,11 +17,11 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim, viz
 from minigrad.nn import functional as F
-from minigrad.viz.fold import fold
+from minigrad.viz.collapse import fold
+from minigrad.viz.formatting import number, shape_text
 from minigrad.viz.layout import layered
-from minigrad.viz.record import record
+from minigrad.viz.recorder import record
 from minigrad.viz.trace import trace
-from minigrad.viz.words import number, shape_text
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 HEADS = {1: "Predict", 2: "Loss", 3: "Gradients", 4: "Adjust", 5: "Reset"}
@@ -208,14 +208,14 @@ def test_the_player_says_what_it_cannot_use():
 
 def test_a_backward_that_fails_leaves_the_rules_as_they_were():
     model, optimizer, loss = mlp()
-    nodes = [(v.node, v.node.rules) for v in trace(loss, model) if v.node]
+    nodes = [(v.node, v.node.vjps) for v in trace(loss, model) if v.node]
     with mg.no_grad():
         model[2].weight *= 2  # backward refuses: it was used before it was changed
-    with pytest.raises(RuntimeError, match="changed in place"):
+    with pytest.raises(RuntimeError, match="modified in place"):
         viz.player(loss, model, optimizer, path=None)
-    left = [(node, rules) for node, rules in nodes if node.rules is not None]
+    left = [(node, rules) for node, rules in nodes if node.vjps is not None]
     assert {node.op.name for node, _ in left} == {"linear", "relu"}
-    assert all(node.rules is rules for node, rules in left)
+    assert all(node.vjps is rules for node, rules in left)
 
 
 # The recording
@@ -288,9 +288,9 @@ def test_where_broadcasting_was_undone_a_frame_names_the_axes(shape, axes, copie
 
 def test_nothing_below_viz_is_changed_by_a_recording():
     model, _, loss = mlp()
-    rules = [v.node.rules for v in trace(loss, model) if v.node]
+    rules = [v.node.vjps for v in trace(loss, model) if v.node]
     viz.graph(loss, model, gradients=True)
-    assert [v.node.rules for v in trace(loss, model) if v.node] == rules
+    assert [v.node.vjps for v in trace(loss, model) if v.node] == rules
 
 
 # The story
@@ -347,7 +347,9 @@ def test_the_rule_shown_is_the_formula_of_the_op_for_that_argument():
     }
     assert rules["linear₂ → relu"] == ["dL/dX = G W"]
     assert rules["linear₂ → 2.weight"] == ["dL/dW = Gᵀ X"]
-    assert rules["2.bias: why a sum over the batch"] == ["dL/db = Σ G over the rows: b was used once in each"]
+    assert rules["2.bias: why a sum over the batch"] == [
+        "dL/db = Σ G over the rows: b is added to each row, so it is used once in each"
+    ]
     assert rules["relu → linear₁"] == ["dL/dx = g where x > 0, else 0 (also at 0)"]
 
 

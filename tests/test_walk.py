@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.op import op
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import op
 
 
 def leaf(*values, dtype=mg.float64):
@@ -74,7 +75,7 @@ def test_a_gradient_that_does_not_fit_is_refused(gradient):
 
 
 def test_backward_without_a_graph_says_why():
-    with pytest.raises(RuntimeError, match="no graph to walk"):
+    with pytest.raises(RuntimeError, match="has no graph"):
         mg.tensor(1.0).backward()
     x = leaf(1.0)
     with mg.no_grad():
@@ -96,7 +97,8 @@ def test_only_leaves_keep_gradients_and_those_that_ask():
     z.retain_grad()
     z.sum().backward()
     assert x.grad is not None
-    assert y.grad is None
+    with pytest.warns(UserWarning, match="not a leaf"):
+        assert y.grad is None
     assert data.grad is None
     assert z.grad.tolist() == [1.0]
 
@@ -173,7 +175,7 @@ def test_an_exception_in_a_rule_leaves_no_state_behind():
 
         return x + 0, (rule,)
 
-    del mg.methods.OPS["broken_rule"]
+    del OPS["broken_rule"]
     x, w = leaf(1.0), leaf(2.0)
     loss = (w * broken_rule(x * 1)).sum()
     for create_graph in (False, True):
@@ -274,7 +276,7 @@ def test_a_change_in_place_after_use_is_found(which):
     loss = y.sum()
     with mg.no_grad():
         {"input": x, "output": y, "constant": c}[which].mul_(2)
-    with pytest.raises(RuntimeError, match="changed in place"):
+    with pytest.raises(RuntimeError, match="modified in place"):
         loss.backward()
     assert x.grad is None
 
@@ -286,7 +288,7 @@ def test_a_rule_of_the_wrong_shape_or_dtype_is_found():
             """y = x"""
             return x + 0, (rule,)
 
-        del mg.methods.OPS["planted_rule"]
+        del OPS["planted_rule"]
         return planted_rule
 
     for rule in (lambda g: g[:1], lambda g: g.astype("float32"), lambda g: g.reshape(1, -1)):

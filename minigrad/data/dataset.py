@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from .. import backend, ops
-from ..tensor import Tensor, wrap
+from ..autograd.tensor import Tensor, wrap
 
 
 class Dataset:
@@ -42,7 +42,7 @@ def label_ranges(tensors: Sequence[Tensor | None], index: Any = slice(None)) -> 
     looked = [array for array in rows if array is not None and array.size]
     if not looked:
         return (None,) * len(rows)
-    owner = backend.OWNERS[type(looked[0])]
+    owner = backend.library_of(looked[0])
     ends = owner.xp.stack([end for array in looked for end in (array.min(), array.max())])
     numbers = iter(owner.to_host(ends).tolist())
     return tuple(None if array is None or not array.size else (next(numbers), next(numbers)) for array in rows)
@@ -139,8 +139,8 @@ class Subset(Dataset):
 
     def positions(self, index: Any) -> Any:
         """The numbers in `dataset` of the samples at `index`, on its device."""
-        if backend.OWNERS[type(self._positions)].device != self.device:
-            self._positions = backend.copy_to(self._positions, self.device)
+        if backend.library_of(self._positions).device != self.device:
+            self._positions = backend.to_device(self._positions, self.device)
         return self._positions[index]
 
     def gather(self, index: Any) -> tuple[Tensor, ...]:
@@ -175,7 +175,7 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
         raise ValueError(f"random_split: expected fractions with sum 1, got {parts} with sum {sum(parts)}")
     if sum(counts) != n:
         raise ValueError(f"random_split: expected lengths with sum {n}, the number of samples, got {parts}")
-    source = backend.GENERATOR.host if seed is None else backend.generator(seed)
+    source = backend.random.generator() if seed is None else backend.random.new_generator(seed)
     order, stop, subsets = source.permutation(n).tolist(), 0, []
     for count in counts:
         start, stop = stop, stop + count

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import backend
-from ..tensor import Tensor
+from ..autograd.tensor import Tensor
 from .images import ImageDataset
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import backend
-from ..tensor import Tensor, expect_tensor, wrap
+from ..autograd.tensor import Tensor, expect_tensor, wrap
 from .dataset import Dataset, gather, label_ranges, pick
 
 

@@ -7,8 +7,8 @@ from numbers import Integral, Number
 from typing import Any
 
 from .. import backend, ops
+from ..autograd.tensor import Tensor, note_value_range
 from ..creation import tensor
-from ..tensor import Tensor
 from .dataset import gathers
 
 
@@ -62,7 +62,7 @@ class DataLoader:
         order = None
         if self.shuffle:
             epoch = whole("epoch", self.epoch, 0)
-            source = backend.GENERATOR.host if self.seed is None else backend.generator(self.seed, epoch)
+            source = backend.random.generator() if self.seed is None else backend.random.new_generator(self.seed, epoch)
             order = source.permutation(len(self.dataset))
         self.epoch += 1
         return self._gathered(order) if gathers(self.dataset) else self._collated(order)
@@ -80,7 +80,7 @@ class DataLoader:
             batch = list(dataset.gather(part if order is None else order[part]))
             for each, ends in zip(batch, ranges):
                 if ends is not None:
-                    each.label_range = ends
+                    note_value_range(each, ends)
             yield batch
 
     def _collated(self, order: Any) -> Iterator[Any]:
@@ -116,11 +116,11 @@ def collate(items: list[Any]) -> Any:
     if isinstance(first, float) and not hasattr(first, "dtype"):
         return tensor(items, dtype=backend.float64)
     if isinstance(first, Number) or hasattr(first, "dtype"):
-        arrays = [backend.host_array(item) for item in items]  # a torch tensor, too, knows how to become an array
+        arrays = [backend.from_python(item) for item in items]  # a torch tensor, too, knows how to become an array
         _agree("shape", [array.shape for array in arrays])
         batch = Tensor(backend.numpy.stack(arrays))
         if batch.dtype.kind in "iu" and batch.ndim == 1:
-            batch.label_range = (int(batch.array.min()), int(batch.array.max()))
+            note_value_range(batch, (int(batch.array.min()), int(batch.array.max())))
         return batch
     raise TypeError(
         f"DataLoader: expected items of Tensors, arrays and numbers, or tuples of them, got {type(first).__name__}; "

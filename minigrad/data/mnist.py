@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from .. import backend
-from ..tensor import Tensor
+from ..autograd.tensor import Tensor
 from . import idx
 from .idx import DataError, DataNotFoundError
 from .images import ImageDataset

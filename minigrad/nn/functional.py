@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from .. import backend, ops
+from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
-from ..tensor import Tensor, expect_tensor, wrap
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -42,7 +42,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         return input
     if input.dtype.kind != "f":
         raise TypeError(f"dropout: expected an input of floating point, got dtype {input.dtype}")
-    keep = backend.numpy.asarray(backend.GENERATOR.host.random(input.shape) >= p)
+    keep = backend.numpy.asarray(backend.random.generator().random(input.shape) >= p)
     scale = backend.as_array((keep / max(1 - p, 1e-300)).astype(input.dtype))
     return input * Tensor(backend.library(input.device).from_host(scale))
 
@@ -51,7 +51,7 @@ def one_hot(target: Tensor, num_classes: int) -> Tensor:
     """1 at the position of each label, else 0: (...,) -> (..., num_classes), int64."""
     expect_tensor("one_hot", "target", target)
     check_labels("one_hot", target, num_classes, ignore_index=None)
-    xp = backend.OWNERS[type(target.array)].xp
+    xp = backend.namespace(target.array)
     return wrap((target.array[..., None] == xp.arange(num_classes)).astype(backend.int64))
 
 
@@ -97,7 +97,7 @@ def check_labels(name: str, target: Tensor, num_classes: int, ignore_index: int 
     labels = target.array
     if labels.size == 0:
         return False
-    low, high = target.label_range or (int(labels.min()), int(labels.max()))
+    low, high = value_range(target) or (int(labels.min()), int(labels.max()))
     if low >= 0 and high < num_classes and not low <= (-1 if ignore_index is None else ignore_index) <= high:
         return False
     bad = (labels < 0) | (labels >= num_classes)
@@ -138,7 +138,7 @@ def along(dim: int, input: Tensor, per_class: Any) -> Any:
 def is_label(input: Tensor, target: Tensor, dim: int) -> Tensor:
     """Bool, shaped as `input`: True where the class is the label."""
     labels, classes = target.array, input.array.shape[dim]
-    rows = backend.OWNERS[type(labels)].xp.arange(classes).reshape((classes,) + (1,) * labels.ndim)
+    rows = backend.namespace(labels).arange(classes).reshape((classes,) + (1,) * labels.ndim)
     return wrap((labels == rows).swapaxes(0, dim))  # made with a row for each class, as long rows are compared faster
 
 
@@ -150,7 +150,7 @@ def class_weights(
     A label y stands for q_c = w_y (1 - ε) [c = y] + w_c ε / C, an ignored one for q = 0. Also the divisor of the mean:
     the sum of the w_y.
     """
-    xp = backend.OWNERS[type(input.array)].xp
+    xp = backend.namespace(input.array)
     counted = wrap(xp.expand_dims(target.array != ignore_index, dim))
     w = input.detach() * 0 + 1 if weight is None else along(dim, input, weight.detach().to(dtype=input.dtype))
     q = is_label(input, target, dim) * w * counted
@@ -187,7 +187,7 @@ def cross_entropy(
     some_ignored = check_labels(name, target, input.array.shape[dim], ignore_index)
     if weight is None and not some_ignored and not label_smoothing:
         truth = is_label(input, target, dim)
-        return ops.label_cross_entropy(input, truth, dim=dim, reduction=reduction_named(reduction))
+        return ops.softmax_cross_entropy(input, truth, dim=dim, reduction=reduction_named(reduction))
     q, count = class_weights(input, target, dim, weight, ignore_index, label_smoothing)
     return reduce(ops.cross_entropy(input, q, dim), reduction, count)
 

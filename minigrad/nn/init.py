@@ -6,8 +6,8 @@ import math
 from numbers import Real
 from typing import Any
 
-from ..backend import GENERATOR, library
-from ..tensor import Tensor, expect_tensor
+from ..autograd.tensor import Tensor, expect_tensor
+from ..backend import library, random
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
@@ -23,7 +23,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
         raise TypeError(f"uniform_: expected numbers as a and b, got {a!r} and {b!r}")
     if not math.isfinite(b - a):
         raise ValueError(f"uniform_: expected a finite range, got {a} to {b}")
-    return _write(tensor, GENERATOR.host.uniform(a, b, tensor.shape))
+    return _write(tensor, random.generator().uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -31,7 +31,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     expect_tensor("init", "weights", tensor)
     if not (isinstance(mean, Real) and isinstance(std, Real)):
         raise TypeError(f"normal_: expected numbers as mean and std, got {mean!r} and {std!r}")
-    return _write(tensor, GENERATOR.host.normal(mean, std, tensor.shape))
+    return _write(tensor, random.generator().normal(mean, std, tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

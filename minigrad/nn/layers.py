@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import ops
+from ..autograd.tensor import Tensor
 from ..creation import zeros
-from ..tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module, ModuleList, Parameter

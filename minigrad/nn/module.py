@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from ..autograd.tensor import Tensor, expect_tensor
 from ..creation import tensor
-from ..tensor import Tensor, expect_tensor
 
 Self = TypeVar("Self", bound="Module")
 

@@ -1,55 +1,68 @@
-"""Sum, difference, product, quotient, power. Operands broadcast; a Python number takes the dtype of the Tensor."""
+"""Sum, difference, product, quotient, power. Operands broadcast; a Python number takes the dtype of the Tensor.
+
+Each op computes y from its inputs and returns, beside y, one VJP for each input: the function that maps g = dL/dy to
+the gradient of that input. The formulas are in the docstrings.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ..op import op
+from ..autograd.op import op
 
 
 @op("(),()->()")
-def add(xp, x, w):
-    """y = x + w
+def add(xp, a, b):
+    """y = a + b
 
-    dL/dx = g    dL/dw = g
+    Gradients:
+        dL/da = g
+        dL/db = g
     """
-    return x + w, (lambda g: g, lambda g: g)
+    return a + b, (lambda g: g, lambda g: g)
 
 
 @op("(),()->()")
-def sub(xp, x, w):
-    """y = x - w
+def sub(xp, a, b):
+    """y = a - b
 
-    dL/dx = g    dL/dw = -g
+    Gradients:
+        dL/da = g
+        dL/db = -g
     """
-    return x - w, (lambda g: g, lambda g: -g)
+    return a - b, (lambda g: g, lambda g: -g)
 
 
 @op("(),()->()")
-def mul(xp, x, w):
-    """y = x w
+def mul(xp, a, b):
+    """y = a b
 
-    dL/dx = g w    dL/dw = g x
+    Gradients:
+        dL/da = g b
+        dL/db = g a
     """
-    return x * w, (lambda g: g * w, lambda g: g * x)
+    return a * b, (lambda g: g * b, lambda g: g * a)
 
 
-@op("(),()->()", floating=True)
-def div(xp, x, w):
-    """y = x / w
+@op("(),()->()", float_only=True)
+def div(xp, a, b):
+    """y = a / b
 
-    dL/dx = g / w    dL/dw = -g (x / w) / w
+    Gradients:
+        dL/da = g / b
+        dL/db = -g (a / b) / b
     """
-    # Not x / w²: the square of a small w underflows.
-    return x / w, (lambda g: g / w, lambda g: -g * (x / w / w))
+    # Not a / b²: the square of a small b underflows.
+    return a / b, (lambda g: g / b, lambda g: -g * (a / b / b))
 
 
 @op("()->()")
 def neg(xp, x):
     """y = -x
 
-    dL/dx = -g
+    Gradients:
+        dL/dx = -g
     """
     return -x, (lambda g: -g,)
 
@@ -58,13 +71,15 @@ def neg(xp, x):
 def pow(xp, x, p):
     """y = xᵖ
 
-    dL/dx = g p xᵖ⁻¹, and 0 where p = 0    dL/dp = g y log x, and 0 where x = 0 and p ≥ 0
+    Gradients:
+        dL/dx = g p xᵖ⁻¹, and 0 where p = 0
+        dL/dp = g y log x, and 0 where x = 0 and p ≥ 0
     """
     y = x**p
 
-    def to_exponent(g: Any) -> Any:
+    def exponent_vjp(g: Any) -> Any:
         log_x = xp.log(x) if hasattr(x, "shape") else math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
         slope = g * (y * log_x)
         return xp.where(x == 0, xp.where(p >= 0, 0.0, slope), slope)
 
-    return y, (lambda g: xp.where(p == 0, 0.0, g * (p * x ** (p - 1))), to_exponent)
+    return y, (lambda g: xp.where(p == 0, 0.0, g * (p * x ** (p - 1))), exponent_vjp)

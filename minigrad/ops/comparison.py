@@ -1,71 +1,71 @@
-"""Questions about elements. The answers are bool, or positions; no gradient flows through them."""
+"""Ops that are not differentiable: comparisons, isnan, isfinite, argmax, argmin."""
 
 from __future__ import annotations
 
-from ..op import op
+from ..autograd.op import op
 
 
 @op("(),()->()")
-def eq(xp, x, w):
-    """x == w, as bool; nan equals nothing."""
-    return x == w, ()
+def eq(xp, a, b):
+    """y = (a == b), as bool; nan equals nothing."""
+    return a == b, ()
 
 
 @op("(),()->()")
-def ne(xp, x, w):
-    """x != w, as bool."""
-    return x != w, ()
+def ne(xp, a, b):
+    """y = (a != b), as bool."""
+    return a != b, ()
 
 
 @op("(),()->()")
-def lt(xp, x, w):
-    """x < w, as bool."""
-    return x < w, ()
+def lt(xp, a, b):
+    """y = (a < b), as bool."""
+    return a < b, ()
 
 
 @op("(),()->()")
-def le(xp, x, w):
-    """x <= w, as bool."""
-    return x <= w, ()
+def le(xp, a, b):
+    """y = (a <= b), as bool."""
+    return a <= b, ()
 
 
 @op("(),()->()")
-def gt(xp, x, w):
-    """x > w, as bool."""
-    return x > w, ()
+def gt(xp, a, b):
+    """y = (a > b), as bool."""
+    return a > b, ()
 
 
 @op("(),()->()")
-def ge(xp, x, w):
-    """x >= w, as bool."""
-    return x >= w, ()
+def ge(xp, a, b):
+    """y = (a >= b), as bool."""
+    return a >= b, ()
 
 
 @op("()->()")
 def isnan(xp, x):
-    """Whether an element is not a number, as bool."""
+    """y = whether x is nan, as bool."""
     return xp.isnan(x), ()
 
 
 @op("()->()")
 def isfinite(xp, x):
-    """Whether an element is neither nan nor ±inf, as bool."""
+    """y = whether x is neither nan nor ±inf, as bool."""
     return xp.isfinite(x), ()
 
 
 @op("(...)->(...)")
 def argmax(xp, x, *, dim=None, keepdim=False):
-    """Where along `dim` the first of the largest elements stands, int64; without `dim` where in the flat array."""
+    """y = the index of the first maximum along dim, int64; without dim, in the flattened array."""
     return xp.argmax(x, axis=dim, keepdims=keepdim), ()
 
 
 @op("(...)->(...)")
 def argmin(xp, x, *, dim=None, keepdim=False):
-    """Where along `dim` the first of the smallest elements stands, int64; without `dim` where in the flat array."""
+    """y = the index of the first minimum along dim, int64; without dim, in the flattened array."""
     return xp.argmin(x, axis=dim, keepdims=keepdim), ()
 
 
 @op("(...)->(...)")
 def ones_like(xp, x):
-    """1 for each element, in its dtype."""
+    """y = 1 for each element, in the dtype of x."""
     return xp.ones_like(x), ()

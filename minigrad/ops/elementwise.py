@@ -1,45 +1,49 @@
-"""Functions of each element by itself."""
+"""Elementwise functions."""
 
 from __future__ import annotations
 
 from numbers import Real
 
-from ..op import op
+from ..autograd.op import op
 
 
-@op("()->()", floating=True)
+@op("()->()", float_only=True)
 def exp(xp, x):
     """y = eˣ
 
-    dL/dx = g y
+    Gradients:
+        dL/dx = g y
     """
     y = xp.exp(x)
     return y, (lambda g: g * y,)
 
 
-@op("()->()", floating=True)
+@op("()->()", float_only=True)
 def log(xp, x):
     """y = log x, the natural logarithm
 
-    dL/dx = g / x
+    Gradients:
+        dL/dx = g / x
     """
     return xp.log(x), (lambda g: g / x,)
 
 
-@op("()->()", floating=True)
+@op("()->()", float_only=True)
 def log1p(xp, x):
-    """y = log(1 + x), exact also for small x
+    """y = log(1 + x), accurate also for small x
 
-    dL/dx = g / (1 + x)
+    Gradients:
+        dL/dx = g / (1 + x)
     """
     return xp.log1p(x), (lambda g: g / (1 + x),)
 
 
-@op("()->()", floating=True)
+@op("()->()", float_only=True)
 def sqrt(xp, x):
     """y = √x
 
-    dL/dx = g / 2y
+    Gradients:
+        dL/dx = g / 2y
     """
     y = xp.sqrt(x)
     return y, (lambda g: g / (2 * y),)
@@ -49,44 +53,51 @@ def sqrt(xp, x):
 def abs(xp, x):
     """y = |x|
 
-    dL/dx = g where x > 0, -g where x < 0, 0 at 0
+    Gradients:
+        dL/dx = g where x > 0, -g where x < 0, 0 at 0
     """
     return xp.abs(x), (lambda g: xp.where(x > 0, g, xp.where(x < 0, -g, 0.0)),)
 
 
 @op("(),()->()")
-def maximum(xp, x, w):
-    """y = the larger of x and w
+def maximum(xp, a, b):
+    """y = max(a, b)
 
-    dL/dx = g where x > w, g/2 where they are equal, else 0    dL/dw likewise
+    Gradients:
+        dL/da = g where a > b, g/2 where a = b, else 0
+        dL/db = g where b > a, g/2 where a = b, else 0
     """
-    return xp.maximum(x, w), (
-        lambda g: xp.where(x == w, g / 2, xp.where(x < w, 0.0, g)),
-        lambda g: xp.where(x == w, g / 2, xp.where(w < x, 0.0, g)),
+    return xp.maximum(a, b), (
+        lambda g: xp.where(a == b, g / 2, xp.where(a < b, 0.0, g)),
+        lambda g: xp.where(a == b, g / 2, xp.where(b < a, 0.0, g)),
     )
 
 
 @op("(),()->()")
-def minimum(xp, x, w):
-    """y = the smaller of x and w
+def minimum(xp, a, b):
+    """y = min(a, b)
 
-    dL/dx = g where x < w, g/2 where they are equal, else 0    dL/dw likewise
+    Gradients:
+        dL/da = g where a < b, g/2 where a = b, else 0
+        dL/db = g where b < a, g/2 where a = b, else 0
     """
-    return xp.minimum(x, w), (
-        lambda g: xp.where(x == w, g / 2, xp.where(x > w, 0.0, g)),
-        lambda g: xp.where(x == w, g / 2, xp.where(w > x, 0.0, g)),
+    return xp.minimum(a, b), (
+        lambda g: xp.where(a == b, g / 2, xp.where(a > b, 0.0, g)),
+        lambda g: xp.where(a == b, g / 2, xp.where(b > a, 0.0, g)),
     )
 
 
 @op("(),(),()->()")
-def where(xp, condition, x, w):
-    """y = x where the condition (bool) holds, else w
+def where(xp, condition, a, b):
+    """y = a where the condition (bool) is True, else b
 
-    dL/dx = g where it holds, else 0    dL/dw = g where it does not, else 0
+    Gradients:
+        dL/da = g where the condition is True, else 0
+        dL/db = g where the condition is False, else 0
     """
     if hasattr(condition, "dtype") and condition.dtype.kind != "b":
-        raise TypeError("expected a condition of dtype bool; write x != 0")
-    return xp.where(condition, x, w), (
+        raise TypeError("expected a condition of dtype bool; use x != 0")
+    return xp.where(condition, a, b), (
         None,
         lambda g: xp.where(condition, g, 0.0),
         lambda g: xp.where(condition, 0.0, g),
@@ -95,28 +106,30 @@ def where(xp, condition, x, w):
 
 @op("()->()")
 def clip(xp, x, *, min=None, max=None):
-    """y = x, but at least min and at most max (numbers; None: no bound)
+    """y = min(max(x, min), max), with numbers as bounds; None is no bound
 
-    dL/dx = g where min ≤ x ≤ max, else 0
+    Gradients:
+        dL/dx = g where min ≤ x ≤ max, else 0
     """
     if min is None and max is None:
         raise ValueError("expected min, max or both")
     if not all(bound is None or isinstance(bound, Real) for bound in (min, max)):
-        raise TypeError("expected numbers as min and max; between Tensors write maximum and minimum")
+        raise TypeError("expected numbers as min and max; between Tensors use maximum and minimum")
     min, max = (bound if bound is None or isinstance(bound, int) else float(bound) for bound in (min, max))
 
-    def inside(g):
+    def vjp(g):
         g = g if min is None else xp.where(x >= min, g, 0.0)
         return g if max is None else xp.where(x <= max, g, 0.0)
 
-    return xp.clip(x, min, max), (inside,)
+    return xp.clip(x, min, max), (vjp,)
 
 
 @op("()->()")
 def clone(xp, x):
-    """y = x, in memory of its own
+    """y = a copy of x
 
-    dL/dx = g
+    Gradients:
+        dL/dx = g
     """
     return xp.copy(x), (lambda g: g,)
 
@@ -125,7 +138,8 @@ def clone(xp, x):
 def cast(xp, x, *, dtype):
     """y = x in another dtype
 
-    dL/dx = g in the dtype of x
+    Gradients:
+        dL/dx = g in the dtype of x
     """
     y = x.astype(dtype)
     return y, (lambda g: g.astype(x.dtype),) if dtype.kind == "f" else ()

@@ -4,59 +4,63 @@ from __future__ import annotations
 
 import math
 
-from ..op import TENSORS, op
+from ..autograd.arguments import ShapeError
+from ..autograd.op import op
 
 
 @op("(n,k),(k,m)->(n,m)")
-def matmul(xp, x, w):
-    """Y = X W    X (..., n, k)    W (..., k, m)    Y, G (..., n, m); leading axes broadcast
+def matmul(xp, a, b):
+    """Y = A B
 
-    dL/dX = G Wᵀ    dL/dW = Xᵀ G
-    A vector as X is one row, as W one column; that axis is left out of Y.
+    Gradients:
+        dL/dA = G Bᵀ
+        dL/dB = Aᵀ G
+
+    Shape:
+        A (..., n, k), B (..., k, m) -> Y (..., n, m). Leading axes broadcast.
+        A vector is one row as A and one column as B; that axis is dropped from Y.
     """
-    row, column = x.ndim == 1, w.ndim == 1
-    rows = xp.expand_dims(x, 0) if row else x
-    columns = xp.expand_dims(w, 1) if column else w
+    row, column = a.ndim == 1, b.ndim == 1
+    rows = xp.expand_dims(a, 0) if row else a
+    columns = xp.expand_dims(b, 1) if column else b
 
     def matrix(g):
         g = xp.expand_dims(g, -1) if column else g
         return xp.expand_dims(g, -2) if row else g
 
-    def to_w(g):
-        dw = xp.swapaxes(rows, -1, -2) @ matrix(g)
-        return dw[..., 0] if column else dw
+    def b_vjp(g):
+        db = xp.swapaxes(rows, -1, -2) @ matrix(g)
+        return db[..., 0] if column else db
 
-    return x @ w, (lambda g: matrix(g) @ xp.swapaxes(columns, -1, -2), to_w)
+    return a @ b, (lambda g: matrix(g) @ xp.swapaxes(columns, -1, -2), b_vjp)
 
 
 @op("(...,i),(o,i),(o)->(...,o)")
 def linear(xp, x, w, b=None):
-    """Y = X Wᵀ + b    X (..., in)    W (out, in)    b (out,) or None    Y, G (..., out)
+    """Y = X Wᵀ + b
 
-    dL/dX = G W    dL/dW = Gᵀ X    dL/db = Σ G over the rows: b was used once in each
+    Gradients:
+        dL/dX = G W
+        dL/dW = Gᵀ X
+        dL/db = Σ G over the rows: b is added to each row, so it is used once in each
+
+    Shape:
+        X (..., in), W (out, in), b (out,) or None -> Y (..., out)
     """
     n_out, n_in = w.shape
-    if x.ndim == 0 or x.shape[-1] != n_in or (b is not None and b.shape != (n_out,)):
-        bias = "" if b is None else f" and b ({n_out},), got b {b.shape}"
-        raise ValueError(f"expected X (..., {n_in}) for W ({n_out}, {n_in}){bias}")
+    if x.ndim == 0 or x.shape[-1] != n_in:
+        features = f"{x.shape[-1]} features" if x.ndim else "no axis of features"
+        raise ShapeError(f"input {x.shape} has {features}, but the weight {w.shape} expects {n_in}")
+    if b is not None and b.shape != (n_out,):
+        raise ShapeError(f"bias {b.shape} does not fit the weight {w.shape}: expected ({n_out},)")
     y = x @ w.T
     return y if b is None else y + b, (
         lambda g: g @ w,
-        lambda g: (rows(x).T @ rows(g)).T,
-        lambda g: sum_of_rows(xp, rows(g)),
+        lambda g: (as_rows(x).T @ as_rows(g)).T,
+        lambda g: xp.column_sum(as_rows(g)),
     )
 
 
-def rows(x):
+def as_rows(x):
     """(..., n) as (rows, n)."""
     return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def sum_of_rows(xp, x):
-    """Σ over the rows. In float32 a product adds many rows more exactly than a sum does.
-
-    But where each column lies in one piece NumPy sums it in pairs: as exactly, and sooner.
-    """
-    if not x.shape[1] or (xp is not TENSORS and x.flags.f_contiguous):
-        return xp.sum(x, axis=0)
-    return xp.ones_like(x[:, 0]) @ x

@@ -1,23 +1,28 @@
-"""How wrong a prediction is, sample by sample. `nn.functional` checks targets and weighs the classes."""
+"""Losses, one per sample. `nn.functional` checks the targets and weights the classes."""
 
 from __future__ import annotations
 
 import math
 
-from ..op import op
+from ..autograd.op import op
 
 
 @op("(...),(...)->(...)")
 def cross_entropy(xp, x, q, *, dim=1):
-    """ℓ = -Σ_c q_c log p_c, p = softmax(x) along dim    x scores, q weights of the classes, of one shape
+    """ℓ = -Σ_c q_c log p_c, p = softmax(x) along dim
 
-    dL/dx = g (p Σ_c q_c - q): what the model believes minus what it should    dL/dq = -g log p
+    Gradients:
+        dL/dx = g (p Σ_c q_c - q)
+        dL/dq = -g log p
+
+    Shape:
+        scores x (N, C, ...), weights of the classes q like x -> ℓ without the axis dim
     """
     z = x - xp.amax(x, axis=dim, keepdims=True)
     e = xp.exp(z)
     s = xp.sum(e, axis=dim, keepdims=True)
     log_p = z - xp.log(s)
-    # where: a class of no weight counts nothing, even at log 0
+    # where: a class of weight 0 contributes 0, even if log p = -inf
     y = -xp.sum(xp.where(q == 0, 0.0, q * log_p), axis=dim)
     return y, (
         lambda g: xp.expand_dims(g, dim) * (e / s * xp.sum(q, axis=dim, keepdims=True) - q),
@@ -26,33 +31,42 @@ def cross_entropy(xp, x, q, *, dim=1):
 
 
 @op("(...),(...)->(...)")
-def label_cross_entropy(xp, x, truth, *, dim=1, reduction="mean"):
-    """ℓ = -log p_label, p = softmax(x) along dim    x scores, truth bool, True at the label, of one shape
+def softmax_cross_entropy(xp, x, one_hot, *, dim=1, reduction="mean"):
+    """ℓ = -log p_label, p = softmax(x) along dim; their mean, their sum, or each ("none")
 
-    dL/dx = g (p - truth): what the model believes minus what is so; g / N for the mean of N samples, g for their sum
+    Gradients:
+        dL/dx = (p - one_hot) g / N for the mean of N samples, (p - one_hot) g for their sum
+
+    Shape:
+        scores x (N, C, ...), one_hot bool like x, True at the label -> ()
     """
-    x = xp.asfortranarray(x)  # each class lies in one piece: NumPy reduces few long columns sooner than many short rows
+    x = xp.asfortranarray(x)  # each class is contiguous: NumPy reduces few long columns faster than many short rows
     z = x - xp.amax(x, axis=dim, keepdims=True)
     e = xp.exp(z)
     s = xp.sum(e, axis=dim, keepdims=True)
-    log_s, z_label = xp.log(s), xp.where(truth, z, 0.0)
+    log_s, z_label = xp.log(s), xp.where(one_hot, z, 0.0)
     n = math.prod(s.shape)
 
-    def rule(g):
+    def vjp(g):
         g = xp.expand_dims(g, dim) if reduction == "none" else g / n if reduction == "mean" else g
-        return (e / s - truth) * g
+        return (e / s - one_hot) * g
 
     if reduction == "none":
-        return xp.squeeze(log_s, axis=dim) - xp.sum(z_label, axis=dim), (rule, None)
+        return xp.squeeze(log_s, axis=dim) - xp.sum(z_label, axis=dim), (vjp, None)
     y = xp.sum(log_s) - xp.sum(z_label)
-    return y / n if reduction == "mean" else y, (rule, None)
+    return y / n if reduction == "mean" else y, (vjp, None)
 
 
 @op("(...),(...)->(...)")
 def nll_loss(xp, x, q, *, dim=1):
-    """ℓ = -Σ_c q_c x_c along dim    x log-probabilities, q weights of the classes, of one shape
+    """ℓ = -Σ_c q_c x_c along dim
 
-    dL/dx = -g q    dL/dq = -g x
+    Gradients:
+        dL/dx = -g q
+        dL/dq = -g x
+
+    Shape:
+        log-probabilities x (N, C, ...), weights of the classes q like x -> ℓ without the axis dim
     """
     y = -xp.sum(xp.where(q == 0, 0.0, q * x), axis=dim)
     return y, (lambda g: -xp.expand_dims(g, dim) * q, lambda g: -xp.expand_dims(g, dim) * x)
@@ -62,7 +76,9 @@ def nll_loss(xp, x, q, *, dim=1):
 def mse_loss(xp, x, t):
     """ℓ = (x - t)²
 
-    dL/dx = 2 g (x - t)    dL/dt = -2 g (x - t)
+    Gradients:
+        dL/dx = 2 g (x - t)
+        dL/dt = -2 g (x - t)
     """
     d = x - t
     return d * d, (lambda g: 2 * g * d, lambda g: -2 * g * d)
@@ -72,7 +88,9 @@ def mse_loss(xp, x, t):
 def binary_cross_entropy_with_logits(xp, x, t, pos_weight=1):
     """ℓ = -(p t log σ(x) + (1 - t) log(1 - σ(x))), p = pos_weight, computed as (1 - t) x + (1 + (p - 1) t) log(1 + e⁻ˣ)
 
-    dL/dx = g ((1 - t) - (1 + (p - 1) t) σ(-x))    dL/dt = g ((p - 1) log(1 + e⁻ˣ) - x)
+    Gradients:
+        dL/dx = g ((1 - t) - (1 + (p - 1) t) σ(-x))
+        dL/dt = g ((p - 1) log(1 + e⁻ˣ) - x)
     """
     e = xp.exp(-xp.abs(x))
     softplus = xp.maximum(-x, 0) + xp.log1p(e)  # log(1 + e⁻ˣ)

@@ -1,18 +1,19 @@
-"""The same elements in another arrangement: a rule puts each gradient back where its element came from."""
+"""Ops that rearrange elements. The VJP applies the inverse rearrangement to the gradient."""
 
 from __future__ import annotations
 
 import math
 
 from .. import backend
-from ..op import TENSORS, op
+from ..autograd.op import op
 
 
 @op("(...)->(...)")
 def reshape(xp, x, *, shape):
-    """y = the elements of x in row-major order, in another shape; one -1 stands for what is left
+    """y = the elements of x in row-major order, in another shape; one size may be -1
 
-    dL/dx = g in the shape of x
+    Gradients:
+        dL/dx = g in the shape of x
     """
     return xp.reshape(x, shape), (lambda g: xp.reshape(g, x.shape),)
 
@@ -21,12 +22,13 @@ def reshape(xp, x, *, shape):
 def flatten(xp, x, *, start_dim=0, end_dim=-1):
     """y = x with the axes start_dim to end_dim made one: (N, 1, 28, 28) -> (N, 784) from start_dim=1
 
-    dL/dx = g in the shape of x
+    Gradients:
+        dL/dx = g in the shape of x
     """
     ndim = max(x.ndim, 1)
     first, last = start_dim % ndim, end_dim % ndim
     if not (-ndim <= start_dim < ndim and -ndim <= end_dim < ndim and first <= last):
-        raise IndexError(f"start_dim {start_dim} to end_dim {end_dim} are no axes of a Tensor of {x.ndim}")
+        raise IndexError(f"start_dim {start_dim} to end_dim {end_dim} are not axes of a Tensor with {x.ndim} axes")
     shape = (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
     return xp.reshape(x, shape), (lambda g: xp.reshape(g, x.shape),)
 
@@ -35,20 +37,22 @@ def flatten(xp, x, *, start_dim=0, end_dim=-1):
 def expand_dims(xp, x, *, dim):
     """y = x with a new axis of size 1 at `dim`
 
-    dL/dx = g in the shape of x
+    Gradients:
+        dL/dx = g in the shape of x
     """
     return xp.expand_dims(x, dim), (lambda g: xp.reshape(g, x.shape),)
 
 
 @op("(...)->(...)")
 def squeeze(xp, x, *, dim=None):
-    """y = x without its axes of size 1, or without those of them that are in `dim`
+    """y = x without its axes of size 1; with dim, without those of them in dim
 
-    dL/dx = g in the shape of x
+    Gradients:
+        dL/dx = g in the shape of x
     """
     axes = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
     if any(not -x.ndim <= axis < x.ndim for axis in axes):
-        raise IndexError(f"dim {dim} is no axis of a Tensor of {x.ndim}")
+        raise IndexError(f"dim {dim} is not an axis of a Tensor with {x.ndim} axes")
     axes = [axis % x.ndim for axis in axes]
     shape = tuple(n for i, n in enumerate(x.shape) if not (i in axes and n == 1))
     return xp.reshape(x, shape), (lambda g: xp.reshape(g, x.shape),)
@@ -58,7 +62,8 @@ def squeeze(xp, x, *, dim=None):
 def transpose(xp, x, *, dim0, dim1):
     """y = x with the axes dim0 and dim1 exchanged
 
-    dL/dx = g with the same axes exchanged
+    Gradients:
+        dL/dx = g with the same axes exchanged
     """
     return xp.swapaxes(x, dim0, dim1), (lambda g: xp.swapaxes(g, dim0, dim1),)
 
@@ -67,7 +72,8 @@ def transpose(xp, x, *, dim0, dim1):
 def permute(xp, x, *, dims):
     """y = x with its axes in the order dims: y.shape[i] = x.shape[dims[i]]
 
-    dL/dx = g with its axes in the inverse order
+    Gradients:
+        dL/dx = g with its axes in the inverse order
     """
     inverse = sorted(range(len(dims)), key=lambda i: dims[i] % max(x.ndim, 1))
     return xp.transpose(x, dims), (lambda g: xp.transpose(g, inverse),)
@@ -77,7 +83,8 @@ def permute(xp, x, *, dims):
 def broadcast_to(xp, x, *, shape):
     """y = x, repeated along axes of size 1 and new leading axes
 
-    dL/dx = Σ g over the repetitions
+    Gradients:
+        dL/dx = Σ g over the repetitions
     """
     return xp.broadcast_to(x, shape), (lambda g: g,)  # @op undoes broadcasting
 
@@ -86,61 +93,53 @@ def broadcast_to(xp, x, *, shape):
 def getitem(xp, x, *, index):
     """y = x[index]
 
-    dL/dx = 0, and g added at index: an element picked twice gets both gradients
+    Gradients:
+        dL/dx = 0, with g added at index: an element selected twice gets both gradients
     """
-    return x[index], (lambda g: put(xp, g, x.shape, index),)
+    return x[index], (lambda g: xp.scatter(g, x.shape, index),)
 
 
 @op("(...)->(...)")
 def scatter(xp, x, *, shape, index):
-    """y = 0 in the given shape, and x added at index
+    """y = 0 in the given shape, with x added at index
 
-    dL/dx = g[index]
+    Gradients:
+        dL/dx = g[index]
     """
-    return put(xp, x, shape, index), (lambda g: g[index],)
-
-
-def put(xp, x, shape, index):
-    """Zeros of that shape, and x added at index; by the op where x is a Tensor, so that it is recorded."""
-    if xp is TENSORS:
-        return xp.scatter(x, shape, index)
-    y = xp.zeros(shape, dtype=x.dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    if any(hasattr(part, "shape") or isinstance(part, list) for part in parts):
-        xp.add.at(y, index, x)
-    else:
-        y[index] = x
-    return y
+    return xp.scatter(x, shape, index), (lambda g: g[index],)
 
 
 @op("(...)->(...)")
 def cat(xp, *tensors, dim=0):
-    """y = the tensors one behind the other along the axis dim, on which alone their shapes may differ
+    """y = the tensors concatenated along the axis dim, the only one in which their shapes may differ
 
-    dL/dtensorᵢ = the part of g that came from it
+    Gradients:
+        dL/dtensorᵢ = the slice of g that belongs to it
     """
     y = xp.concatenate(tensors, axis=dim)
-    rules, stop = [], 0
+    vjps, stop = [], 0
     for tensor in tensors:
         start, stop = stop, stop + tensor.shape[dim]
-        rules.append(lambda g, part=slice(start, stop): g[(slice(None),) * (dim % g.ndim) + (part,)])
-    return y, rules
+        vjps.append(lambda g, part=slice(start, stop): g[(slice(None),) * (dim % g.ndim) + (part,)])
+    return y, vjps
 
 
 @op("(...)->(...)")
 def stack(xp, *tensors, dim=0):
-    """y = tensors of one shape, side by side along a new axis dim
+    """y = tensors of one shape, stacked along a new axis dim
 
-    dL/dtensorᵢ = g at position i of that axis
+    Gradients:
+        dL/dtensorᵢ = g at position i of that axis
     """
-    rules = [lambda g, i=i: g[(slice(None),) * (dim % g.ndim) + (i,)] for i in range(len(tensors))]
-    return xp.stack(tensors, axis=dim), rules
+    vjps = [lambda g, i=i: g[(slice(None),) * (dim % g.ndim) + (i,)] for i in range(len(tensors))]
+    return xp.stack(tensors, axis=dim), vjps
 
 
 @op("(...)->(...)")
 def move(xp, x, *, device, source):
     """y = x on another device
 
-    dL/dx = g on the device of x
+    Gradients:
+        dL/dx = g on the device of x
     """
-    return backend.copy_to(x, device), (lambda g: backend.copy_to(g, source),)
+    return backend.to_device(x, device), (lambda g: backend.to_device(g, source),)

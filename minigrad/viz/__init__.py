@@ -4,7 +4,7 @@
 in minigrad knows of this package, so recording costs nothing when it is off.
 """
 
-from .graph import Graph, graph
-from .player import Player, player
+from .draw import Graph, graph
+from .page import Player, player
 
 __all__ = ["Graph", "Player", "graph", "player"]

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import backend
+from ..autograd.graph import Node
+from ..autograd.op import Op
+from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from ..op import Op
-from ..tensor import Node, Tensor
-from .words import SUBSCRIPTS, number
+from .formatting import SUBSCRIPTS, number
 
-LOSSES = ("cross_entropy", "label_cross_entropy", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits")
+LOSSES = ("cross_entropy", "softmax_cross_entropy", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits")
 
 
 @dataclass
@@ -39,17 +40,17 @@ class Vertex:
     @property
     def deed(self) -> str:
         """The op's name as a caller knows it."""
-        return "" if self.op is None else self.op.name.removeprefix("label_")
+        return "" if self.op is None else self.op.name.removeprefix("softmax_")
 
     def argument(self, position: int) -> str:
         """The name that the op's formula gives to an argument: `x`, `w`."""
         assert self.op is not None
-        return self.op.arrays[position] if position < len(self.op.arrays) else f"tensor{position}"
+        return self.op.array_names[position] if position < len(self.op.array_names) else f"tensor{position}"
 
 
 def host(array: Any) -> Any:
     """A copy of an array on the host; NumPy's scalars, which it makes of 0-d arrays, become arrays again."""
-    owner = backend.OWNERS.get(type(array))
+    owner = backend.LIBRARY_OF_TYPE.get(type(array))
     return backend.numpy.array(array if owner is None else owner.to_host(array))
 
 
@@ -60,14 +61,14 @@ def nodes_behind(tensor: Tensor) -> list[Tensor]:
     while waiting:
         current = waiting.pop()
         node = current.grad_fn
-        if node is None or node.time in found:
+        if node is None or node.created in found:
             continue
-        if node.rules is None:
+        if node.vjps is None:
             raise RuntimeError(
                 "viz: this graph was freed by an earlier backward; draw it before backward, or call "
                 "backward(retain_graph=True)"
             )
-        found[node.time] = current
+        found[node.created] = current
         waiting.extend(x for x in node.inputs if isinstance(x, Tensor))
     return [found[time] for time in sorted(found)]
 
@@ -95,7 +96,7 @@ def trace(loss: Tensor, model: Module | None = None, names: Mapping[str, Tensor]
     known: dict[int, int] = {}  # vertices by the identity of a leaf, or by the time of a node (negative)
 
     def key(tensor: Tensor) -> int:
-        return id(tensor) if tensor.grad_fn is None else -1 - tensor.grad_fn.time
+        return id(tensor) if tensor.grad_fn is None else -1 - tensor.grad_fn.created
 
     def enter(tensor: Tensor, kind: str) -> Vertex:
         vertex = Vertex(len(vertices), tensor, kind, tensor.grad_fn, name=called.get(id(tensor), ""))
@@ -112,7 +113,7 @@ def trace(loss: Tensor, model: Module | None = None, names: Mapping[str, Tensor]
             if isinstance(x, Tensor) and key(x) not in known:
                 enter(x, "parameter" if x.requires_grad or id(x) in parameters else "data")
         vertex = enter(tensor, "op")
-        vertex.is_loss = node.time >= first_loss.grad_fn.time  # type: ignore[union-attr]
+        vertex.is_loss = node.created >= first_loss.grad_fn.created  # type: ignore[union-attr]
         for position, x in enumerate(node.inputs):
             if isinstance(x, Tensor):
                 source = vertices[known[key(x)]]

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 import minigrad as mg
 from minigrad.backend import DTYPES
-from minigrad.checkpoint import CheckpointError
+from minigrad.serialization import CheckpointError
 
 NAMES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}
 NAMES |= {"F32": "float32", "F64": "float64"}

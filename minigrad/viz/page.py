@@ -12,14 +12,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..autograd.tensor import Tensor
 from ..nn.module import Module
 from ..optim import Optimizer
-from ..tensor import Tensor
+from .formatting import shape_text
 from .layout import layered
-from .record import Recording, record
-from .story import ACTS, Director
+from .narration import ACTS, Director
+from .recorder import Recording, record
 from .trace import title, trace
-from .words import shape_text
 
 EXACT = 8192  # arrays up to this size are in the page number by number
 ROWS, COLUMNS, LARGEST = 32, 49, 8  # larger ones as means of blocks, with so many of their largest numbers

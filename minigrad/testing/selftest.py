@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from . import backend
-from .methods import OPS
-from .op import Op
-from .tensor import Tensor, grad
+from .. import backend
+from ..autograd.methods import OPS
+from ..autograd.op import Op
+from ..autograd.tensor import Tensor, grad
 
 np = backend.numpy
 Host = Any  # an array of NumPy
@@ -106,7 +106,7 @@ def binary_cross_entropy(x: Host, t: Host, p: Host | float = 1) -> Host:
     return -(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x)))
 
 
-def label_cross_entropy(x: Host, truth: Host, dim: int, reduction: str) -> Host:
+def softmax_cross_entropy(x: Host, truth: Host, dim: int, reduction: str) -> Host:
     """-log softmax(x) at the label: each, their sum, or their mean."""
     losses = -(truth * np.log(softmax(x, dim))).sum(axis=dim)
     return {"none": losses, "sum": losses.sum(), "mean": losses.mean()}[reduction]
@@ -230,7 +230,7 @@ CASES = {
     "matmul": Case(np.matmul),
     "linear": Case(linear),
     "cross_entropy": Case(lambda x, q, dim: -(q * np.log(softmax(x, dim))).sum(axis=dim), positive, along),
-    "label_cross_entropy": Case(label_cross_entropy, labelled, along_last, constant=(1,)),
+    "softmax_cross_entropy": Case(softmax_cross_entropy, labelled, along_last, constant=(1,)),
     "nll_loss": Case(lambda x, q, dim: -(q * x).sum(axis=dim), positive, along),
     "mse_loss": Case(lambda x, t: (x - t) ** 2),
     "binary_cross_entropy_with_logits": Case(binary_cross_entropy, positive, constant=(2,)),
@@ -357,7 +357,7 @@ def check_op(name: str, dtypes: Sequence[Any], device: backend.device, rng: Any)
     """Run the examples of one op in each dtype on a device."""
     row = Row(name, {(str(dtype), side): 0.0 for dtype in dtypes for side in SIDES})
     if name not in CASES:
-        row.verdict = "no case: add one to minigrad.check.CASES"
+        row.verdict = "no case: add one to minigrad.testing.selftest.CASES"
         return row
     try:
         for example in examples(name, rng):
@@ -391,7 +391,7 @@ def run(row: Row, example: Example, dtype: Any, device: backend.device) -> None:
     for (i, _), found in zip(wanted, grad(output, [leaf for _, leaf in wanted], g)):
         assert found is not None
         expected = example.gradients[i]
-        names = op_named(row.name).arrays
+        names = op_named(row.name).array_names
         what = f"gradient of {names[i] if names else f'array {i}'}"
         note(row, "gradient", ulps(library.to_host(found.array), expected, coarse, [example.g]), dtype, what)
 
@@ -412,4 +412,4 @@ def limit(dtype: Any) -> float:
 def table(names: Sequence[str], dtypes: Sequence[Any], device: backend.device, seed: int = 0) -> Iterator[Row]:
     """A Row for each of these ops."""
     for position, name in enumerate(names):
-        yield check_op(name, dtypes, device, backend.generator(seed, position))
+        yield check_op(name, dtypes, device, backend.random.new_generator(seed, position))

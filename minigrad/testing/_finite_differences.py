@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from .. import backend
-from .subject import Host, Subject, draw
+from ._function import Host, Subject, draw
 
 np = backend.numpy
 
@@ -65,7 +65,7 @@ class Ruler:
     def __init__(self, subject: Subject, rows: Host, step: float, rtol: float) -> None:
         self.subject, self.rows, self.step, self.rtol = subject, rows, step, rtol
         self.xs = [slot.x for slot in subject.slots]
-        rng, root = backend.generator(0), math.sqrt(max(1, sum(x.size for x in self.xs)))
+        rng, root = backend.random.new_generator(0), math.sqrt(max(1, sum(x.size for x in self.xs)))
         self.everywhere = [draw(rng, x.shape) * np.maximum(1, np.abs(x)) / root for x in self.xs]  # moves all elements
         self.noise = self.measure_noise()
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..autograd.graph import Node
+from ..autograd.op import unbroadcast
+from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from ..op import unbroadcast
 from ..optim import SGD, Optimizer
-from ..tensor import Node, Tensor
 from .trace import Vertex, host, trace
 
 
@@ -66,10 +67,10 @@ class Recording:
 
 def watch(node: Node, vertex: Vertex, targets: dict[int, int], shapes: list[tuple[int, ...]], note: list[Pull]) -> None:
     """Let the rules of a node note what they are given and what they give."""
-    assert node.rules is not None
+    assert node.vjps is not None
 
     def noted(position: int, rule: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        core = None if node.op.variadic else node.op.core[position]
+        core = None if node.op.variadic else node.op.core_ndim[position]
         target = targets[position]
 
         def noting(g: Any) -> Any:
@@ -82,7 +83,7 @@ def watch(node: Node, vertex: Vertex, targets: dict[int, int], shapes: list[tupl
 
         return noting
 
-    node.rules = [noted(i, rule) if rule and i in targets else rule for i, rule in enumerate(node.rules)]
+    node.vjps = [noted(i, rule) if rule and i in targets else rule for i, rule in enumerate(node.vjps)]
 
 
 def record(
@@ -108,7 +109,7 @@ def record(
     for vertex in vertices:
         tensor = vertex.tensor
         if vertex.node is not None:
-            plain.append((vertex.node, vertex.node.rules))
+            plain.append((vertex.node, vertex.node.vjps))
             watch(vertex.node, vertex, dict(vertex.inputs), shapes, recording.pulls)
         elif tensor.grad is not None:
             recording.earlier[vertex.index] = host(tensor.grad.array)
@@ -116,8 +117,8 @@ def record(
         loss.backward()
     finally:
         for node, rules in plain:
-            if node.rules is not None:  # backward raised before it came here
-                node.rules = rules
+            if node.vjps is not None:  # backward raised before it came here
+                node.vjps = rules
     for pull in recording.pulls:
         recording.gradients[pull.vertex] = pull.g
     for vertex in vertices:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import backend
-from .subject import draw
+from ._function import draw
 
 np = backend.numpy
 

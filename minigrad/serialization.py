@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
-from .backend import DTYPES, OWNERS, bool_, uint8
-from .tensor import Tensor
+from .autograd.tensor import Tensor
+from .backend import DTYPES, bool_, library_of, uint8
 
 UNFINISHED = ".unfinished"  # how the name of a file ends that is still being written
 
@@ -52,7 +52,7 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise TypeError(f"save: expected Tensors by name, got {name!r}: {type(value).__name__}")
-    arrays = {name: OWNERS[type(value.array)].to_host(value.array).copy(order="C") for name, value in state.items()}
+    arrays = {name: library_of(value.array).to_host(value.array).copy(order="C") for name, value in state.items()}
     write_atomically(path, to_bytes(arrays))
 
 

@@ -8,12 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..autograd.tensor import Tensor, grad
 from ..nn.module import Module
-from ..tensor import Tensor, grad
-from .fold import Box, fold
+from .collapse import Box, fold
+from .formatting import number, shape_text
 from .layout import layered
 from .trace import Vertex, host, title, trace
-from .words import number, shape_text
 
 WIDTH, GAP, LINE = 168, 44, 17  # of a box, between boxes, from line to line: in pixels
 

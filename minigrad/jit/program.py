@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import backend
-from .written import Written, refuse_other
+from .tracer import Written, refuse_other
 
 
 class Call(NamedTuple):
@@ -49,7 +49,7 @@ class Program:
             self.change(unwrapped(args[0] if written is None else written))
             self.calls.append(Call(form, function, args, options, None))
             return written
-        if type(result) not in backend.OWNERS and not isinstance(result, backend.numpy.generic):
+        if type(result) not in backend.LIBRARY_OF_TYPE and not isinstance(result, backend.numpy.generic):
             raise RuntimeError(f"replay: expected a call that gives an array, got {type(result).__name__}")
         written = self.enter(result)
         self.calls.append(Call(form, function, args, options, written))
@@ -150,7 +150,7 @@ def places(value: Any) -> Iterator[int]:
 
 def described(value: Any) -> str:
     """The kind of a constant, in a few words."""
-    return f"{value.shape} {value.dtype}" if type(value) in backend.OWNERS else repr(value)
+    return f"{value.shape} {value.dtype}" if type(value) in backend.LIBRARY_OF_TYPE else repr(value)
 
 
 def memory(array: Any) -> int:
@@ -162,6 +162,6 @@ def unwrapped(value: Any) -> Any:
     """The arrays themselves. Raises RuntimeError for one from elsewhere."""
     if isinstance(value, Written):
         return value.array
-    if type(value) in backend.OWNERS or isinstance(value, backend.numpy.generic):
+    if type(value) in backend.LIBRARY_OF_TYPE or isinstance(value, backend.numpy.generic):
         refuse_other()
     return type(value)(map(unwrapped, value)) if isinstance(value, (tuple, list)) else value

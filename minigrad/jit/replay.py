@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .. import anomaly, backend
-from ..grad_mode import mode
-from ..tensor import Tensor, expect_tensor, wrap
+from .. import backend
+from ..autograd.grad_mode import current_monitor, state
+from ..autograd.tensor import Tensor, expect_tensor, note_value_range, value_range, wrap
 from .program import Program
-from .written import writer
+from .tracer import writer
 
 if TYPE_CHECKING:
     from ..nn.module import Module
@@ -74,19 +74,19 @@ class replay:
             arrays.append(array)
             kinds += (array.shape, array.strides, array.dtype.num, type(array), x._requires_grad)
             if array.dtype.kind in "iu" and array.size:
-                ranges[position] = x.label_range or (int(array.min()), int(array.max()))
+                ranges[position] = value_range(x) or (int(array.min()), int(array.max()))
         for p in self.parameters:
             arrays.append(p.array)
             kinds += (id(p.array), p._requires_grad)
         for module in self.modules:
             kinds.append(module.training)
-        if (anomaly.watching and anomaly.is_watched()) or not mode.recording:
+        if current_monitor() or not state.recording:
             loss = self.function(*inputs)
             loss.backward()
             return loss.detach()
         step = self.steps.get(tuple(kinds))
         if step is not None and all(map(within, ranges.values(), step.ranges.values())):
-            loss, *gradients = backend.QUIET.copy().run(step.function, *arrays)
+            loss, *gradients = backend.ignore_fp_warnings(step.function, *arrays)
         else:
             if step is not None:
                 ranges = {position: union(ranges[position], known) for position, known in step.ranges.items()}
@@ -117,12 +117,12 @@ class replay:
         if not arrays:
             raise RuntimeError("replay: there is neither an input nor a parameter that could get a gradient")
         arguments = [f"x{i}" for i in range(len(inputs))] + [f"p{i}" for i in range(len(self.parameters))]
-        program = Program(backend.OWNERS[type([*arrays[len(inputs) :], *arrays][0])], arguments)
+        program = Program(backend.library_of([*arrays[len(inputs) :], *arrays][0]), arguments)
         leaves = [wrap(program.enter(array)) for array in arrays]
         for leaf, x in zip(leaves, inputs):
             leaf._requires_grad = x._requires_grad
         for position, ends in ranges.items():
-            leaves[position].label_range = ends
+            note_value_range(leaves[position], ends)
         kept = [(p, p.array, p._grad) for p in self.parameters]
         writer.program = program
         try:

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 
 from .. import backend
-from .cotangents import Cotangents
-from .slopes import Slopes
-from .subject import Host
+from ._cotangents import Cotangents
+from ._finite_differences import Slopes
+from ._function import Host
 
 np = backend.numpy
 

@@ -1,7 +1,7 @@
-"""What a Tensor can do, under torch's names: each operator and method is the op of its name.
+"""The operators and methods of a Tensor, under torch's names. Each is the op of its name.
 
-A Tensor needs the ops and the ops need Tensors, so the tie is made late: a method looks its op up in OPS, the registry
-that `@op` fills.
+Tensor and the ops depend on each other. Methods therefore look up their op at call time, in OPS, the registry that
+`@op` fills. In HIPS autograd: `ArrayBox`.
 """
 
 from __future__ import annotations
@@ -10,79 +10,79 @@ import builtins
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import backend
+from .. import backend
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
-OPS: dict[str, Callable[..., Any]] = {}  # every op of minigrad by its name
+OPS: dict[str, Callable[..., Tensor]] = {}  # every op by its name
 
 
-def method(name: str) -> Callable[..., Any]:
-    """The op `name` as a method; `@op` gives it the op's signature and docstring."""
+def method(name: str) -> Callable[..., Tensor]:
+    """The op `name` as a method."""
 
-    def call(self: Tensor, *args: Any, **static: Any) -> Any:
-        return OPS[name](self, *args, **static)
+    def call(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        return OPS[name](self, *args, **options)
 
     call.__name__ = name
     return call
 
 
-def plain_index(index: Any) -> Any:
+def array_index(index: Any) -> Any:
     """An index with its Tensors replaced by their arrays."""
     if isinstance(index, tuple):
-        return tuple(plain_index(part) for part in index)
-    return index.array if isinstance(index, Methods) else index
+        return tuple(array_index(part) for part in index)
+    return index.array if isinstance(index, TensorMethods) else index
 
 
-def axes_of(part: Any) -> int:
-    """How many axes a part of an index takes: a mask all of its own, None and True none."""
+def indexed_axes(part: Any) -> int:
+    """The number of axes that a part of an index selects from: of a mask all its own, of None and True none."""
     if getattr(part, "dtype", None) == backend.bool_:
         return part.ndim
     return int(part is not None and not isinstance(part, builtins.bool))
 
 
 def check_bounds(shape: tuple[int, ...], index: Any) -> None:
-    """Raise IndexError for a position past the end: CuPy would wrap it around silently. NumPy checks by itself."""
+    """Raise IndexError for a position out of range, which CuPy would wrap around silently. NumPy checks by itself."""
     parts = index if isinstance(index, tuple) else (index,)
     axis = 0
     for i, part in enumerate(parts):
         if part is Ellipsis:
-            axis = len(shape) - sum(map(axes_of, parts[i + 1 :]))
+            axis = len(shape) - sum(map(indexed_axes, parts[i + 1 :]))
             continue
-        if type(part) in backend.OWNERS and not isinstance(part, backend.numpy.ndarray):
+        if type(part) in backend.LIBRARY_OF_TYPE and not isinstance(part, backend.numpy.ndarray):
             n = shape[axis] if axis < len(shape) else 0
             if part.dtype.kind in "iu" and part.size and not (-n <= int(part.min()) and int(part.max()) < n):
                 low, high = int(part.min()), int(part.max())
                 raise IndexError(f"getitem: expected positions from {-n} to {n - 1}, got {low} to {high}")
-        axis += axes_of(part)
+        axis += indexed_axes(part)
 
 
 def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:
-    """The tuple meant by `f(2, 3)` or by `f((2, 3))`."""
+    """The sizes passed as `f(2, 3)` or as `f((2, 3))`."""
     return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
 
 
-class Extremum(NamedTuple):
-    """What `max(dim)` and `min(dim)` return: the values, and where along `dim` they stand."""
+class MinMax(NamedTuple):
+    """The result of `max(dim)` and `min(dim)`: values, and their indices along `dim`. In torch: `return_types.max`."""
 
     values: Tensor
     indices: Tensor
 
 
-class Methods:
-    """What a Tensor can compute; what it is and how it was made is the class Tensor's own."""
+class TensorMethods:
+    """The computations of a Tensor; its data, gradient and in-place updates are the class Tensor's own."""
 
     array: Any
     shape: tuple[Any, ...]
     dtype: Any
     device: Any
     requires_grad: Any
-    label_range: Any
-    __array_ufunc__ = None  # NumPy hands `array + tensor` to the Tensor, which says what to write instead
-    __hash__ = object.__hash__  # in a dict or a set a Tensor is itself; == compares elements
+    _value_range: Any
+    __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
+    __hash__ = object.__hash__  # by identity, although == compares elements
 
-    # Arithmetic: the operators are written out, as every training step runs them.
+    # Arithmetic; written out, because a training step calls these operators most
     def __add__(self, other: Any) -> Tensor:
         return OPS["add"](self, other)
 
@@ -125,8 +125,8 @@ class Methods:
     matmul = mm = method("matmul")
 
     # Comparison: no gradient
-    __eq__ = eq = method("eq")
-    __ne__ = ne = method("ne")
+    __eq__ = eq = method("eq")  # type: ignore[assignment]
+    __ne__ = ne = method("ne")  # type: ignore[assignment]
     __lt__ = lt = method("lt")
     __le__ = le = method("le")
     __gt__ = gt = method("gt")
@@ -145,32 +145,34 @@ class Methods:
     logsumexp = method("logsumexp")
 
     def max(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
-        """The largest element; with `dim` the pair (values, indices) along it; with a Tensor the larger of both.
+        """The maximum of all elements, or (values, indices) along `dim`, or the elementwise maximum with a Tensor.
 
-        The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are largest.
+        Gradients:
+            With `dim` to the element at `indices`; without it in equal parts to all maximal elements.
         """
-        return Methods._extremum(self, "max", dim if axis is None else axis, keepdim or keepdims)
+        return TensorMethods._minmax(self, "max", dim if axis is None else axis, keepdim or keepdims)
 
     def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
-        """The smallest element; with `dim` the pair (values, indices) along it; with a Tensor the smaller of both.
+        """The minimum of all elements, or (values, indices) along `dim`, or the elementwise minimum with a Tensor.
 
-        The gradient goes to the element that `indices` names, or without `dim` in equal parts to all that are smallest.
+        Gradients:
+            With `dim` to the element at `indices`; without it in equal parts to all minimal elements.
         """
-        return Methods._extremum(self, "min", dim if axis is None else axis, keepdim or keepdims)
+        return TensorMethods._minmax(self, "min", dim if axis is None else axis, keepdim or keepdims)
 
-    def _extremum(self, name: str, dim: Any, keepdim: Any) -> Any:
-        if not isinstance(self, Methods):
-            raise TypeError(f"{name}: expected a Tensor, got {type(self).__name__}; write tensor(...)")
-        if isinstance(dim, Methods):
+    def _minmax(self, name: str, dim: Any, keepdim: Any) -> Any:
+        if not isinstance(self, TensorMethods):
+            raise TypeError(f"{name}: expected a Tensor, got {type(self).__name__}; use tensor(...)")
+        if isinstance(dim, TensorMethods):
             return OPS[f"{name}imum"](self, dim)
         if dim is None:
             return OPS[f"a{name}"](self)
         indices = OPS[f"arg{name}"](self, dim, True)
-        xp = backend.OWNERS[type(self.array)].xp
+        xp = backend.namespace(self.array)
         index = list(xp.ix_(*(xp.arange(n) for n in self.shape)))
         index[dim] = indices.array
         values = OPS["getitem"](self, index=tuple(index))
-        return Extremum(*(each if keepdim else each.squeeze(dim) for each in (values, indices)))
+        return MinMax(*(each if keepdim else each.squeeze(dim) for each in (values, indices)))
 
     # Shape
     transpose = swapaxes = method("transpose")
@@ -178,29 +180,34 @@ class Methods:
     clone = method("clone")
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Elements by position, slice, mask or Tensor of positions, as NumPy picks them."""
-        index = plain_index(index)
+        """Select elements by integers, slices, masks or Tensors of indices, as NumPy does."""
+        index = array_index(index)
         check_bounds(self.shape, index)
         return OPS["getitem"](self, index=index)
 
     def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in row-major order in another shape; one -1 is what is left: `x.reshape(-1, 784)`."""
+        """The elements in row-major order in another shape; one size may be -1: `x.reshape(-1, 784)`."""
         return OPS["reshape"](self, sizes(shape))
 
-    view = reshape  # copies where torch's view, which never does, would raise
+    def view(self, *shape: Any) -> Tensor:
+        """As `reshape`. Unlike torch's, which raises, it copies an array that is not contiguous."""
+        try:
+            return OPS["reshape"](self, sizes(shape))
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("reshape", "view", 1)) from error
 
     def permute(self, *dims: Any) -> Tensor:
-        """The axes in the order `dims`: y.shape[i] = x.shape[dims[i]]."""
+        """Reorder the axes: y.shape[i] = x.shape[dims[i]]."""
         return OPS["permute"](self, sizes(dims))
 
     def broadcast_to(self, *shape: Any) -> Tensor:
-        """The elements repeated along axes of size 1 and new leading axes, without a copy."""
+        """Repeat along axes of size 1 and new leading axes, without a copy."""
         return OPS["broadcast_to"](self, sizes(shape))
 
     def expand(self, *shape: Any) -> Tensor:
-        """As `broadcast_to`; -1 keeps the size of an axis."""
-        own = (1,) * (len(sizes(shape)) - len(self.shape)) + self.shape
-        return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(own, sizes(shape))))
+        """As `broadcast_to`, where -1 keeps the size of an axis."""
+        old = (1,) * (len(sizes(shape)) - len(self.shape)) + self.shape
+        return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(old, sizes(shape))))
 
     def t(self) -> Tensor:
         """The transpose of a matrix, as `T`."""
@@ -210,18 +217,23 @@ class Methods:
     def T(self) -> Tensor:
         """The transpose of a matrix (n, m) -> (m, n). Raises ValueError for another number of axes."""
         if len(self.shape) != 2:
-            raise ValueError(f"T: expected a matrix (n, m), got shape {self.shape}; write x.transpose(dim0, dim1)")
+            raise ValueError(f"T: expected a matrix (n, m), got shape {self.shape}; use x.transpose(dim0, dim1)")
         return OPS["transpose"](self, 0, 1)
 
-    # Where it lives, and the type of its elements
+    # Device and dtype
     def to(self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Tensor:
-        """The same values elsewhere or in another dtype: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
+        """Move or cast: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
 
-        Gradients flow back, moved and cast the other way. Returns self where nothing changes. `non_blocking` is
-        accepted and has no effect. Raises DeviceError where the device cannot be used.
+        Returns self if nothing changes. `non_blocking` is accepted and has no effect.
+
+        Gradients:
+            dL/dx = g, moved and cast the other way
+
+        Raises:
+            DeviceError: the device is not available.
         """
         for given in target:
-            if isinstance(given, Methods):
+            if isinstance(given, TensorMethods):
                 device, dtype = given.device, given.dtype
             elif isinstance(given, (str, backend.device)):
                 device = given
@@ -232,20 +244,20 @@ class Methods:
             result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
         if device is not None and backend.device(device) != self.device:
             result = OPS["move"](result, device=backend.device(device), source=self.device)
-        if self.label_range is not None and self.dtype.kind in "iu" and result.dtype == self.dtype:
-            result.label_range = self.label_range
+        if self._value_range is not None and self.dtype.kind in "iu" and result.dtype == self.dtype:
+            result._value_range = self._value_range
         return result
 
     def cpu(self) -> Tensor:
-        """The same values on the CPU."""
+        """Move to the CPU."""
         return self.to("cpu")
 
     def cuda(self) -> Tensor:
-        """The same values on the CUDA device."""
+        """Move to the CUDA device."""
         return self.to("cuda")
 
     def astype(self, dtype: Any) -> Tensor:
-        """As `to(dtype)`, in NumPy's spelling."""
+        """As `to(dtype)`; NumPy's name."""
         return self.to(dtype=dtype)
 
     def float(self) -> Tensor:
@@ -257,22 +269,22 @@ class Methods:
         return self.to(dtype=backend.float64)
 
     def long(self) -> Tensor:
-        """As `to(int64)`; fractions are cut off."""
+        """As `to(int64)`; truncates."""
         return self.to(dtype=backend.int64)
 
     def int(self) -> Tensor:
-        """As `to(int32)`; fractions are cut off."""
+        """As `to(int32)`; truncates."""
         return self.to(dtype=backend.int32)
 
     def bool(self) -> Tensor:
-        """As `to(bool)`: True where an element is not 0."""
+        """As `to(bool)`: True where x != 0."""
         return self.to(dtype=backend.bool_)
 
-    # A Tensor of one element as a Python number, and as a container
+    # Conversion to Python numbers, and iteration
     def item(self) -> Any:
-        """The one element as a Python number. Raises ValueError for another number of elements."""
+        """The value of a Tensor of one element as a Python number. Raises ValueError for more or fewer elements."""
         if self.array.size != 1:
-            raise ValueError(f"item: expected a Tensor of one element, got shape {self.shape}; write x.tolist()")
+            raise ValueError(f"item: expected a Tensor of one element, got shape {self.shape}; use x.tolist()")
         return self.array.item()
 
     def __float__(self) -> builtins.float:

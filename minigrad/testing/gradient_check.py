@@ -26,13 +26,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import backend
+from ..autograd.tensor import Tensor
 from ..nn.module import Module
-from ..tensor import Tensor
-from .cotangents import FEW, SMALL, Cotangents, bracket
-from .report import Fault, GradcheckError, Kink, Line, Report
-from .slips import slip
-from .slopes import STEP, Ruler
-from .subject import Host, Subject, first_order, host, second_order, untouched
+from ._cotangents import FEW, SMALL, Cotangents, bracket
+from ._diagnosis import slip
+from ._finite_differences import STEP, Ruler
+from ._function import Host, Subject, first_order, host, second_order, untouched
+from ._report import Fault, GradcheckError, Kink, Line, Report
 
 np = backend.numpy
 
@@ -73,7 +73,7 @@ def gradcheck(
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     module = function if module is None and isinstance(function, Module) else module
     name = type(function).__name__ if isinstance(function, Module) else getattr(function, "__name__", str(function))
-    rng, step = backend.generator(seed), eps or STEP
+    rng, step = backend.random.new_generator(seed), eps or STEP
     with untouched(module), np.errstate(all="ignore"):
         subject = first_order(function, inputs, module)
         report = check(f"{name}, gradient", subject, rng, step, rtol, allow_zero)
@@ -99,7 +99,7 @@ def check(title: str, subject: Subject, rng: Any, step: float, rtol: float, allo
         rows = subject.gradients(xs, cotangents.rows)
         again = subject.gradients(xs, cotangents.rows[-1:])[0]
     except RuntimeError as error:
-        if "its rule for argument" not in str(error):
+        if "its VJP for argument" not in str(error):
             raise
         return Report(title, f"backward stopped at {error}\n    looks like: an unsummed axis, a transpose, or a cast")
     if any(a.tobytes() != b.tobytes() for a, b in zip([y, *rows[-1]], [subject.values(xs), *again])):

@@ -145,4 +145,4 @@ class WritingLibrary:
         return Function(f"xp.{name}", found) if callable(found) and not isinstance(found, type) else found
 
 
-backend.OWNERS[Written] = WritingLibrary()  # type: ignore[assignment]
+backend.LIBRARY_OF_TYPE[Written] = WritingLibrary()  # type: ignore[assignment]

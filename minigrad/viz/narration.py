@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .record import Pull, Recording, Update
+from .formatting import listing, number, place, shape_text
+from .recorder import Pull, Recording, Update
 from .trace import Vertex
-from .words import listing, number, place, shape_text
 
 ACTS = ("Predict", "Loss", "Gradients", "Adjust", "Reset")
 Part = dict[str, Any]
@@ -63,21 +63,21 @@ def letter(vertex: Vertex, position: int) -> str:
     """The letter of an argument in the op's formula: `X` for a matrix, `x` for what may have any shape."""
     assert vertex.op is not None
     name = vertex.argument(position)
-    return name.upper() if re.search(rf"\b{name.upper()}\b", vertex.op.formula.replace("ᵀ", " ")) else name
+    gradient = vertex.op.gradients.get(name, "")
+    return gradient[4 : 4 + len(name)] or name
 
 
 def forward_formula(vertex: Vertex) -> list[str]:
-    """The lines of the op's docstring that say what it computes."""
+    """What the op computes, as one line."""
     assert vertex.op is not None
-    return [line.strip() for line in re.split(r"\s{3,}|\n", vertex.op.formula.split("\n\n")[0]) if line.strip()]
+    return [vertex.op.formula or vertex.op.name]
 
 
 def backward_formula(vertex: Vertex, position: int) -> list[str]:
-    """The lines of the op's docstring that say what becomes of the gradient of one argument."""
+    """The gradient of one argument, as one line."""
     assert vertex.op is not None
-    lines = [line.strip() for line in re.split(r"\s{3,}|\n", vertex.op.formula) if "dL/d" in line]
-    own = [line for line in lines if re.match(rf"dL/d{vertex.argument(position)}\b", line, re.IGNORECASE)]
-    return own or lines or ["the rule of this op"]
+    gradients = vertex.op.gradients
+    return [gradients.get(vertex.argument(position)) or next(iter(gradients.values()), "the VJP of this op")]
 
 
 class Director:
@@ -216,7 +216,7 @@ class Director:
             )
         if name == "cross_entropy" and out.size == 1 and values[first].ndim == 2:
             rows = code(values[first].shape[0])
-            mean = " on average" * (vertex.node is not None and vertex.node.static.get("reduction", "mean") == "mean")
+            mean = " on average" * (vertex.node is not None and vertex.node.kwargs.get("reduction", "mean") == "mean")
             return (
                 f"How surprised is the model by the right answers of {rows} samples? By {code(out.item())}{mean}.{end}"
             )

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .. import backend
+from ..autograd.grad_mode import enable_grad
+from ..autograd.tensor import Tensor, grad
 from ..creation import zeros_like
-from ..grad_mode import enable_grad
 from ..nn.module import Module
-from ..tensor import Tensor, grad
 
 np = backend.numpy
 Host = Any  # a float64 array of NumPy
@@ -26,7 +26,7 @@ class Slot:
 
 def host(tensor: Tensor) -> Host:
     """The elements on the CPU."""
-    return backend.OWNERS[type(tensor.array)].to_host(tensor.array)
+    return backend.library_of(tensor.array).to_host(tensor.array)
 
 
 def to_device(x: Host, device: backend.device) -> Any:
@@ -121,7 +121,7 @@ def untouched(module: Module | None) -> Iterator[None]:
     """Parameters in float64 inside; afterwards they, and minigrad's random numbers, are as they were, bit for bit."""
     parameters = [] if module is None else list(module.parameters())
     saved = [dict(vars(parameter)) for parameter in parameters]
-    generator = backend.GENERATOR.host
+    generator = backend.random.generator()
     state = generator.bit_generator.state
     try:
         for parameter in parameters:
@@ -132,5 +132,5 @@ def untouched(module: Module | None) -> Iterator[None]:
         for parameter, attributes in zip(parameters, saved):
             vars(parameter).clear()
             vars(parameter).update(attributes)
-        backend.GENERATOR.host = generator
+        backend.random.set_generator(generator)
         generator.bit_generator.state = state

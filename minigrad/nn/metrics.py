@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .tensor import Tensor
+from ..autograd.tensor import Tensor
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,184 @@
+"""`@op`: write an op as a function of arrays, use it as a function of Tensors.
+
+The body of an op returns the output y and, for each array that went in, its VJP: the function that maps g = dL/dy to
+dL/dx. All else is done here, once for every op. A call is five steps:
+
+    bind      arguments -> arrays and options
+    unwrap    Tensors -> arrays, and the namespace `xp` of the library that owns them
+    promote   arrays of different dtypes -> one dtype (only if needed)
+    run       the body computes y and the VJPs
+    record    a Node joins the graph, if an input requires a gradient
+
+In the backward pass `conform` undoes broadcasting. In torch the same pair is an entry of derivatives.yaml, in HIPS
+autograd `primitive` and `defvjp`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any
+
+from ..backend import LIBRARY_OF_TYPE, as_array, copy_ignoring_context
+from .arguments import bind, promote, unwrap, with_context
+from .grad_mode import current_monitor, monitors, state
+from .graph import VJP, Node
+from .methods import OPS
+from .tensor import Tensor, wrap
+
+
+class TensorNamespace(SimpleNamespace):
+    """minigrad's ops under NumPy's names: the array namespace `xp` of Tensors.
+
+    The body of an op calls `xp.exp(x)` and `x * y`. With NumPy as `xp` it computes arrays. With this namespace the same
+    body computes Tensors, so its VJPs are recorded like any other computation and can themselves be differentiated. One
+    formula thus serves gradients of every order. In torch: `create_graph=True`.
+    """
+
+
+tensor_namespace = TensorNamespace()
+
+
+class Op:
+    """One op: its body, its formula and gradients (from the docstring), and the signature of its shapes.
+
+    The signature is NumPy's for generalised ufuncs: "(n,k),(k,m)->(n,m)" names the core dimensions, the last axes of
+    each array; the axes before them broadcast. "..." stands for any axes, in "(...,i),(o,i)->(...,o)"; then no array
+    broadcasts.
+    """
+
+    def __init__(self, body: Callable[..., Any], signature: str, float_only: bool) -> None:
+        parameters = list(inspect.signature(body).parameters.values())[1:]
+        options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self.body = body
+        self.name = body.__name__
+        self.signature = signature
+        self.formula, self.gradients = parse_docstring(body.__doc__ or "")
+        self.float_only = float_only
+        self.array_names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.optional_positions = [i for i, p in enumerate(parameters) if p.default is None and p not in options]
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.options = tuple(p.name for p in options)
+        self.option_set = {*self.options}
+        self.required_options = [p.name for p in options if p.default is p.empty]
+        axes = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
+        self.core_names = axes
+        self.core_ndim = [None if "..." in signature else len(names) for names in axes]
+        self.accepts_number = [not names for names in axes]
+
+    def check_differentiable(self, args: tuple[Any, ...], vjps: Sequence[VJP | None]) -> None:
+        """Raise TypeError if an argument requires a gradient but has no VJP."""
+        for name, arg, vjp in zip(self.array_names, args, vjps):
+            if vjp is None and isinstance(arg, Tensor) and arg.requires_grad:
+                raise TypeError(f"{self.name}: has no gradient for `{name}`; use {name}.detach()")
+
+    def differentiable_vjps(self, node: Node) -> Sequence[VJP | None]:
+        """The VJPs of a node as functions of Tensors whose ops are recorded: for gradients of gradients."""
+        return self.body(tensor_namespace, *node.inputs, **node.kwargs)[1]
+
+    def conform(self, dx: Any, x: Tensor, position: int) -> Any:
+        """The result of a VJP as a gradient of x: an array, with broadcasting undone.
+
+        Raises RuntimeError if it still has another shape or dtype than x.
+        """
+        dx, array = as_array(dx), x.array
+        if dx.shape != array.shape:
+            core_ndim = None if self.variadic else self.core_ndim[position]
+            if core_ndim is not None:
+                dx = unbroadcast(dx, array.shape, core_ndim)
+        if dx.shape != array.shape or dx.dtype != array.dtype:
+            raise RuntimeError(
+                f"{self.name}: its VJP for argument {position} returned a gradient {dx.shape} {dx.dtype}, "
+                f"expected {x.shape} {x.dtype}"
+            )
+        return dx
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...], core_ndim: int) -> Any:
+    """Sum g over the axes that broadcasting added or stretched, so that its shape becomes `shape`.
+
+    A broadcast element was used many times, so its gradient is a sum. The last `core_ndim` axes did not broadcast.
+    """
+    added = g.ndim - len(shape)
+    broadcast_ndim = max(len(shape) - core_ndim, 0)
+    stretched = (added + i for i in range(broadcast_ndim) if shape[i] == 1 != g.shape[added + i])
+    axes = (*range(added), *stretched)
+    return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g
+
+
+def parse_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """The formula (the first paragraph), and the lines of the section "Gradients:" by the name of the argument."""
+    formula, _, rest = inspect.cleandoc(text).partition("\n\n")
+    section = re.search(r"^Gradients:\n((?: +.*\n?)+)", rest, re.MULTILINE)
+    lines = [line.strip() for line in section[1].splitlines()] if section else []
+    return formula, {line[4:].partition(" ")[0].lower(): line for line in lines if line.startswith("dL/d")}
+
+
+def op(signature: str, *, float_only: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+    """Make an op of `body(xp, *arrays, **options) -> (output, vjps)` and register it in OPS under the body's name.
+
+    Args:
+        signature: the shapes, in NumPy's notation for generalised ufuncs; see `Op`.
+        float_only: integer arguments are cast to float32.
+
+    The body's positional parameters are arrays, its keyword-only ones are options. `xp` is the library that owns the
+    arrays. A VJP maps g = dL/doutput to dL/dargument, of the shape that the argument has after broadcasting. It returns
+    a new array, g, or a view of g. Use None for an argument that is not differentiable, and `()` instead of the VJPs if
+    the output is not differentiable at all.
+
+    Example:
+        >>> import minigrad as mg
+        >>> @mg.op("()->()")
+        ... def cube(xp, x):
+        ...     '''y = x³
+        ...
+        ...     Gradients:
+        ...         dL/dx = 3 x² g
+        ...     '''
+        ...     return x * x * x, (lambda g: 3 * x * x * g,)
+        >>> x = mg.tensor(2.0, requires_grad=True)
+        >>> cube(x).backward()
+        >>> x.grad
+        tensor(12.)
+    """
+
+    def decorate(body: Callable[..., Any]) -> Callable[..., Tensor]:
+        self = Op(body, signature, float_only)
+        most = len(self.array_names) if not self.variadic else 0
+        numbers = (int, float) if all(self.accepts_number) else ()  # accepted as they are, beside Tensors
+
+        @wraps(body)
+        def apply(*args: Any, **options: Any) -> Tensor:
+            if options or len(args) > most:
+                args, options = bind(self, args, options)
+            arrays, xp, requires_grad = unwrap(args, numbers)
+            if xp is None:
+                args = promote(self, args)
+                arrays, xp, requires_grad = unwrap(args, None)
+            try:
+                y, vjps = copy_ignoring_context().run(body, xp, *arrays, **options)
+            except (ValueError, IndexError, TypeError, OverflowError) as error:
+                raise with_context(self, error, arrays, options) from error
+            node = None
+            if requires_grad and vjps and state.recording:
+                if None in vjps:
+                    self.check_differentiable(args, vjps)
+                node = Node(self, args, options, vjps)
+            if type(y) not in LIBRARY_OF_TYPE:
+                y = as_array(y)
+            if monitors and (monitor := current_monitor()):
+                monitor.check_op(self, args, y, node)
+            return wrap(y, node)
+
+        parameters = list(inspect.signature(body).parameters.values())[1:]
+        flexible = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) if p.kind is p.KEYWORD_ONLY else p for p in parameters]
+        apply.__signature__ = inspect.Signature(parameters if self.variadic else flexible)  # type: ignore[attr-defined]
+        apply.op = self  # type: ignore[attr-defined]
+        OPS[self.name] = apply
+        setattr(tensor_namespace, self.name, apply)
+        return apply
+
+    return decorate

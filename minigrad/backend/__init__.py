@@ -1,0 +1,81 @@
+"""Which library owns an array: NumPy on the CPU, CuPy on a CUDA device.
+
+The backend is selected by the type of the data: each op uses the library that its arrays belong to. This package is the
+only place in minigrad that imports numpy or cupy.
+
+    devices         device, Library, namespace(array)
+    dtypes          the dtypes, and type promotion
+    numpy_library   NumPy, its tunings, floating-point warnings
+    cupy_library    CuPy, imported at its first use
+    random          the host generator
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from . import cupy_library, numpy_library, random
+from .devices import (
+    LIBRARY_OF_TYPE,
+    Array,
+    DeviceError,
+    Library,
+    cuda,
+    device,
+    library,
+    library_of,
+    namespace,
+    register,
+    to_device,
+)
+from .dtypes import (
+    DTYPES,
+    DType,
+    bool_,
+    dtype_of,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote,
+    uint8,
+)
+from .numpy_library import as_array, copy_ignoring_context, ignore_fp_warnings, unravel
+from .random import manual_seed
+
+register("cpu", numpy_library.load)
+register("cuda", cupy_library.load)
+library("cpu")
+
+
+def from_python(data: Any, dtype: Any = None) -> numpy.ndarray:
+    """A new NumPy array of nested lists, numbers or arrays. Python floats become float32, as in torch.
+
+    Raises TypeError for strings, objects and unsupported dtypes, ValueError for ragged lists.
+    """
+    try:
+        array = numpy.asarray(data).copy()
+    except ValueError as error:
+        raise ValueError(f"expected numbers in rows of equal length: {error}") from None
+    if dtype is None and array.dtype == float64 and not hasattr(data, "dtype"):
+        dtype = float32
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers, got {type(data).__name__} of dtype {array.dtype}")
+    target = dtype_of(dtype if dtype is not None else array.dtype.newbyteorder("="))
+    return ignore_fp_warnings(lambda: array.astype(target, copy=False))
+
+
+def format_array(array: Array, prefix: str) -> str:
+    """The elements as text, four decimals, rows aligned after `prefix`."""
+    return numpy.array2string(
+        library_of(array).to_host(array),
+        precision=4,
+        separator=", ",
+        prefix=prefix,
+        floatmode="maxprec_equal",
+        threshold=200,
+    )

@@ -1,0 +1,1 @@
+"""`mg.replay`: trace a training step once, generate a NumPy function, run it without the autograd engine."""
