@@ -105,14 +105,14 @@ class Optimizer:
                         f"load_state_dict: {name} of parameter {position} has shape {value.shape}, not {like.shape}"
                     )
             state[int(position)] = {
-                name: copied_like(value, like) if isinstance(value, Tensor) else int(value)
+                name: _copied_like(value, like) if isinstance(value, Tensor) else int(value)
                 for name, value in entries.items()
             }
         self.state = state
         self.param_groups = [{**given, "params": own["params"]} for own, given in zip(self.param_groups, groups)]
 
 
-def copied_like(value: Tensor, parameter: Tensor) -> Any:
+def _copied_like(value: Tensor, parameter: Tensor) -> Any:
     """The elements of `value` in a new array on the device and with the layout of a parameter."""
     array = backend.namespace(parameter.array).empty_like(parameter.array)
     array[...] = value.to(parameter.device).array

@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import strict
+from helpers import fake_gpu
 from hypothesis import HealthCheck, settings
 
 from minigrad import backend as minigrad_backend
 
 DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
-strict.register()
+fake_gpu.register()
 
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 common = {"deadline": None, "suppress_health_check": slow, "print_blob": True, "database": None}

@@ -2,7 +2,7 @@
 
     pip install cosmic-ray coverage
     python tests/mutation/run.py                                 the whole package: about two hours on one core
-    python tests/mutation/run.py --only minigrad/op.py           one file, or several
+    python tests/mutation/run.py --only minigrad/autograd/op.py           one file, or several
     python tests/mutation/run.py --examples 100 --survivors      those that live, again, with more examples
 
 Cosmic Ray makes the mutants, keeps them and their results in a session file, and this program runs the tests in a fast

@@ -17,7 +17,7 @@ import numpy
 from minigrad import backend
 from minigrad.backend.numpy_library import missing_functions
 
-# What minigrad may ask of a library. tests/test_strict.py holds that NumPy and CuPy have each of these names.
+# What minigrad may ask of a library. tests/backend/test_fake_gpu.py holds that NumPy and CuPy have each of these names.
 UFUNCS = """
     abs absolute add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor cbrt ceil cos cosh divide equal exp
     exp2 expm1 floor floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less less_equal log

@@ -1,10 +1,10 @@
 """Coverage-guided fuzzing of the loader of weights, `minigrad.load`.
 
     pip install atheris
-    python tests/fuzzing/fuzz_weights.py -max_total_time=600            # from the seeds; new inputs are not kept
-    python tests/fuzzing/fuzz_weights.py FOLDER -max_total_time=600     # and from FOLDER, where new inputs are kept
+    python fuzz_weights.py -max_total_time=600            # from the seeds; new inputs are not kept
+    python fuzz_weights.py FOLDER -max_total_time=600     # and from FOLDER, where new inputs are kept
 
-An input is the content of a file. What `target` demands holds for every file; tests/test_fuzzing.py demands it of the
+An input is the content of a file. What `target` demands holds for every file; test_fuzz_files.py demands it of the
 seeds, without atheris.
 """
 

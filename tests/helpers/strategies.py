@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from helpers.torch_reference import NUMBER, REFERENCES, Draw, Shapes, shape, size
 from hypothesis import strategies as st
-from reference import NUMBER, REFERENCES, Draw, Shapes, shape, size
 
 from minigrad.autograd.op import Op
 

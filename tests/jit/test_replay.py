@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from conftest import DEVICES
+from helpers.op_check import on_device
+from helpers.strategies import Argument, cases
+from helpers.torch_reference import REFERENCES
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import REFERENCES
-from strategies import Argument, cases
-from test_ops import on_device
 
 import minigrad as mg
 from minigrad import data, nn, optim
@@ -549,7 +549,7 @@ def test_under_detect_anomaly_the_op_is_named():
 
 # What it costs
 def test_a_replayed_step_makes_no_copy_to_the_host():
-    import strict
+    from helpers import fake_gpu
 
     model = model_of("strict")
     loader = data.DataLoader(data.TensorDataset(*batches(1, "strict", rows=32)[0]), batch_size=8)
@@ -557,10 +557,10 @@ def test_a_replayed_step_makes_no_copy_to_the_host():
     for epoch in range(2):
         each = iter(loader)
         first = next(each)  # the range of the labels is looked at once per epoch
-        before = strict.host_copies()
+        before = fake_gpu.host_copies()
         for x, y in [first, *each]:
             step(x, y)
-        assert epoch == 0 or strict.host_copies() == before
+        assert epoch == 0 or fake_gpu.host_copies() == before
 
 
 def test_arrays_are_let_go_of_after_their_last_use():

@@ -1,4 +1,4 @@
-"""The files of the fuzzers in tests/fuzzing, read again without them: what their targets demand holds for each seed."""
+"""The seeds of the fuzzers in fuzzing/, read without atheris: the property of each target holds for every seed."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DEVICES
+from helpers.op_check import DTYPES, Check, cotangent, on, same_bits
+from helpers.strategies import Case, cases
+from helpers.torch_reference import torch
+from helpers.unfused import TWINS
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from reference import torch
-from strategies import Case, cases
-from test_ops import DTYPES, Check, cotangent, on, same_bits
-from twins import TWINS
 
 import minigrad as mg
 import minigrad.nn.functional as F

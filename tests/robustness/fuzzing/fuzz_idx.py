@@ -1,11 +1,11 @@
 """Coverage-guided fuzzing of the reader of data files, `minigrad.data.idx.read`.
 
     pip install atheris
-    python tests/fuzzing/fuzz_idx.py -max_total_time=600            # from the seeds; new inputs are not kept
-    python tests/fuzzing/fuzz_idx.py FOLDER -max_total_time=600     # and from FOLDER, where new inputs are kept
+    python fuzz_idx.py -max_total_time=600            # from the seeds; new inputs are not kept
+    python fuzz_idx.py FOLDER -max_total_time=600     # and from FOLDER, where new inputs are kept
 
 An input is the content of a file. It is read as it is and as a .gz, with each of `SHAPES` expected. What `target`
-demands holds for every file; tests/test_fuzzing.py demands it of the seeds, without atheris.
+demands holds for every file; test_fuzz_files.py demands it of the seeds, without atheris.
 """
 
 from __future__ import annotations

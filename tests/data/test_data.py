@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import strict
+from helpers import fake_gpu
+from helpers.torchvision_import import import_torchvision
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision_here import import_torchvision
 
 import minigrad
 import minigrad.nn.functional as F
@@ -258,11 +258,11 @@ def test_a_changed_batch_leaves_the_dataset_as_it_was(shuffle):
 @pytest.mark.parametrize("make", [lambda: numbered(40, "strict"), lambda: Digits(False).to("strict")])
 def test_an_epoch_copies_to_the_host_once_and_its_labels_are_not_looked_at_again(make, shuffle):
     loader = DataLoader(make(), 8, shuffle=shuffle, seed=0)
-    before = strict.host_copies()
+    before = fake_gpu.host_copies()
     for _, y in loader:
         assert y.device == backend.device("strict")
         F.one_hot(y, 64)  # it checks the range of the labels
-    assert strict.host_copies() - before == 1
+    assert fake_gpu.host_copies() - before == 1
 
 
 def test_label_ranges_are_those_of_the_labels_now():
@@ -777,9 +777,9 @@ def test_an_altered_file_is_refused_or_gives_the_same(name, data, tmp_path_facto
 # Accuracy
 def test_accuracy_is_the_fraction_of_rows_whose_largest_score_is_at_the_label(device):
     scores = tensor([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]], requires_grad=True).to(device)
-    before = strict.host_copies()
+    before = fake_gpu.host_copies()
     result = accuracy(scores, tensor([1, 0, 0, 0]).to(device))
-    assert strict.host_copies() == before
+    assert fake_gpu.host_copies() == before
     assert (result.shape, result.dtype, result.device) == ((), minigrad.float32, backend.device(device))
     assert not result.requires_grad
     assert float(result) == 0.75

@@ -1,7 +1,7 @@
 """Tests of the tests: faults planted in every op that they fit, each of which `check_op` must catch.
 
-A fault is made by wrapping the op's body, so that the rest of minigrad runs as it is. `pytest tests/test_faults.py
---kill-matrix` prints op x fault: the number of the case that caught it, or LIVE. Below the catalogue stand the wrong
+A fault is made by wrapping the op's body, so that the rest of minigrad runs as it is. With --kill-matrix this file
+prints op x fault: the number of the case that caught it, or LIVE. Below the catalogue stand the wrong
 rules that other engines shipped, each in our own words.
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DEVICES
+from helpers.op_check import OUR_OPS, Wrong, check_op
+from helpers.strategies import Case, cases
+from helpers.torch_reference import REFERENCES
 from hypothesis import HealthCheck, Phase, given, settings
-from reference import REFERENCES
-from strategies import Case, cases
-from test_ops import OUR_OPS, Wrong, check_op
 from test_ops import test_op as the_op_test
 
 import minigrad as mg
@@ -357,7 +357,9 @@ def test_names_of_faults_differ() -> None:
 @pytest.mark.parametrize("name", OUR_OPS)
 def test_no_fault_survives(name: str, monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
     if name not in REFERENCES:
-        pytest.fail(f"the op `{name}` has no reference: add a row `{name}` to REFERENCES in tests/reference.py")
+        pytest.fail(
+            f"the op `{name}` has no reference: add a row `{name}` to REFERENCES in tests/helpers/torch_reference.py"
+        )
     row: dict[str, int] = {}
     for fault in CATALOGUE:
         if fault.fits(OPS[name].op):

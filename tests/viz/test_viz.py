@@ -23,7 +23,7 @@ from minigrad.viz.layout import layered
 from minigrad.viz.recorder import record
 from minigrad.viz.trace import trace
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADS = {1: "Predict", 2: "Loss", 3: "Gradients", 4: "Adjust", 5: "Reset"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torchvision_here import import_torchvision
+from helpers.torchvision_import import import_torchvision
 
 import minigrad
 from minigrad.data import MNIST, DataError, FashionMNIST
