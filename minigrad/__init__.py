@@ -1,11 +1,18 @@
-"""minigrad: a tiny autograd engine that one person can read in an evening.
+"""minigrad: a from-scratch autograd engine on NumPy and CuPy, with torch's public names.
 
-Read it in this order: backend (which library owns an array), tensor (an array, and how it was made; the walk of
-`backward`), op (`@op`), ops (each op with its rules), nn, optim, data.
+To learn how backprop works, read in this order, about 800 lines:
+
+    ops/arithmetic.py                what an op is: a formula, its value, and a VJP for each input
+    autograd/graph.py                the graph, and the backward pass: the chain rule, the newest op first
+    autograd/op.py                   @op: from arrays to recorded Tensors; broadcasting undone
+    autograd/tensor.py               the head of Tensor, backward(), grad()
+    ops/linear_algebra.py, ops/activation.py linear and relu; softmax_cross_entropy in ops/loss.py
+    nn, optim.py                     Linear, Module.parameters, SGD
 """
 
-from . import data, nn, optim
+from . import autograd, data, nn, optim
 from .autograd.anomaly_mode import AnomalyError, detect_anomaly
+from .autograd.arguments import ShapeError
 from .autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .autograd.op import op
 from .autograd.tensor import Tensor, grad
@@ -84,3 +91,25 @@ from .testing import gradcheck
 max, min = Tensor.max, Tensor.min
 clamp, unsqueeze, mm, swapaxes = clip, expand_dims, matmul, transpose
 __version__ = "0.1.0"
+
+# fmt: off
+__all__ = [
+    # Tensors
+    "Tensor", "tensor", "from_numpy", "zeros", "ones", "full", "eye", "arange", "zeros_like", "ones_like",
+    "rand", "randn", "randint", "randperm", "manual_seed", "get_rng_state", "set_rng_state",
+    "bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64", "device", "cuda",
+    # Ops
+    "add", "sub", "mul", "div", "neg", "pow", "matmul", "mm",
+    "abs", "exp", "log", "log1p", "sqrt", "maximum", "minimum", "clip", "clamp", "where", "clone",
+    "relu", "sigmoid", "tanh", "softmax", "log_softmax", "logsumexp",
+    "sum", "mean", "amax", "amin", "max", "min", "argmax", "argmin",
+    "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isfinite",
+    "reshape", "flatten", "expand_dims", "unsqueeze", "squeeze", "transpose", "swapaxes", "permute",
+    "broadcast_to", "cat", "stack",
+    # Autograd
+    "grad", "no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "op", "ShapeError",
+    "detect_anomaly", "AnomalyError", "gradcheck", "replay",
+    # Training
+    "nn", "optim", "data", "autograd", "accuracy", "save", "load",
+]
+# fmt: on

@@ -8,7 +8,7 @@ from .activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplu
 from .arithmetic import add, div, mul, neg, pow, sub
 from .comparison import argmax, argmin, eq, ge, gt, isfinite, isnan, le, lt, ne, ones_like
 from .elementwise import abs, cast, clip, clone, exp, log, log1p, maximum, minimum, sqrt, where
-from .linear import linear, matmul
+from .linear_algebra import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss, softmax_cross_entropy
 from .reduction import amax, amin, logsumexp, mean, sum
 from .shape import (
