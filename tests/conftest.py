@@ -22,6 +22,8 @@ DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
 fake_gpu.register()
 
+collect_ignore_glob = ["robustness/fuzzing/*", "mutation/*"]  # they need programs that the tests do without
+
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 common = {"deadline": None, "suppress_health_check": slow, "print_blob": True, "database": None}
 settings.register_profile("dev", max_examples=25, **common)

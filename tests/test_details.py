@@ -175,7 +175,7 @@ def test_positions_on_a_device_are_held_to_their_own_axis(device):
         assert y[there].tolist() == x[here].tolist()
     for index in ((2,), (-3,), (0, 5), (..., 3), (..., -4), (..., 5, 0), (None, 2), (slice(None), -6)):
         wrong = tuple(mg.tensor([part], device=device) if type(part) is int and part else part for part in index)
-        with pytest.raises(IndexError, match="getitem"):
+        with pytest.raises(IndexError, match="index"):
             y[wrong]
 
 

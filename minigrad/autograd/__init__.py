@@ -9,6 +9,7 @@ back to the parameters, and adds the contributions of a value that was used more
     op                @op: an op on arrays becomes a function of Tensors; broadcasting is undone
     tensor            Tensor, backward(), grad(), in-place updates
     methods           the operators and methods of Tensor, each the op of its name
+    indexing          torch's meaning of x[index]
     arguments         binding, unwrapping and type promotion of arguments; error messages
     version_counter   was an array modified after an op had used it?
     grad_mode         no_grad, enable_grad

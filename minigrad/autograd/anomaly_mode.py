@@ -12,13 +12,12 @@ import linecache
 import math
 import os
 import sys
+import weakref
 from collections.abc import Sequence
-from contextlib import ContextDecorator
-from threading import get_ident
 from typing import Any, NamedTuple
 
 from ..backend import LIBRARY_OF_TYPE, as_array, library_of, namespace, unravel
-from .grad_mode import current_monitor, monitors
+from .grad_mode import Block, monitors
 from .graph import VJP, Node
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -28,7 +27,7 @@ class AnomalyError(RuntimeError):
     """An op produced NaN or inf, or an array that backward needs was modified; the message names op and line."""
 
 
-class detect_anomaly(ContextDecorator):
+class detect_anomaly(Block):
     """Raise AnomalyError at the first NaN or inf, in a `with` block or a decorated function, for this thread.
 
     An op is reported, in the forward or the backward pass, if it produces NaN, or produces inf from finite inputs. (An
@@ -48,29 +47,15 @@ class detect_anomaly(ContextDecorator):
         minigrad.autograd.anomaly_mode.AnomalyError: sqrt produced nan at [0], ...
     """
 
-    def __init__(self) -> None:
-        self.previous: list[Any] = []
+    __slots__ = ()
+    slot = "monitor_block"
 
-    def __enter__(self) -> None:
-        self.previous.append(current_monitor())
-        monitors[get_ident()] = AnomalyMonitor
+    def __enter__(self) -> Any:
+        key = id(self)
+        monitors[key] = weakref.ref(self, lambda _: monitors.pop(key, None))
+        return super().__enter__()
 
-    def __exit__(self, *exception: object) -> None:
-        previous = self.previous.pop()
-        if previous is None:
-            del monitors[get_ident()]
-
-
-class CallSite(NamedTuple):
-    """What is kept of a call until its backward: the line of the user's program, and a hash of each array."""
-
-    line: str
-    hashes: list[int | None]
-
-
-class AnomalyMonitor:
-    """The checks that the engine calls."""
-
+    # The checks that the engine calls
     @staticmethod
     def user_line() -> str:
         """File, line and text of the code outside minigrad that is running."""
@@ -83,7 +68,7 @@ class AnomalyMonitor:
     @staticmethod
     def check_op(op: Any, args: Sequence[Any], output: Any, node: Node | None) -> None:
         """Check the output array of an op; if the call was recorded, keep its call site with the node."""
-        line = AnomalyMonitor.user_line()
+        line = detect_anomaly.user_line()
         check_output(op.name, by_name(op.array_names, args), output, line)
         if node is not None:
             node.evidence = CallSite(line, [hash_of(value) for value in (*args, output)])
@@ -93,7 +78,7 @@ class AnomalyMonitor:
         """Check the sum of two gradients of one Tensor for overflow."""
         inputs = {"the first": array_of(first), "the next": array_of(second)}
         what = "backward: the sum of the gradients of a Tensor"
-        check_output(what, inputs, array_of(total), AnomalyMonitor.user_line())
+        check_output(what, inputs, array_of(total), detect_anomaly.user_line())
 
     @staticmethod
     def checked_vjps(node: Node, vjps: Sequence[VJP | None], y: Any) -> list[VJP | None]:
@@ -117,6 +102,13 @@ class AnomalyMonitor:
             return check
 
         return [vjp and checked(name, vjp) for name, vjp in zip(inputs, vjps)]
+
+
+class CallSite(NamedTuple):
+    """What is kept of a call until its backward: the line of the user's program, and a hash of each array."""
+
+    line: str
+    hashes: list[int | None]
 
 
 def array_of(value: Any) -> Any:

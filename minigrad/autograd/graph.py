@@ -20,7 +20,7 @@ first is a reverse topological order: no graph search, no recursion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +59,12 @@ class Node:
 
     def check_unmodified(self, y: Tensor) -> None:
         """Raise RuntimeError if an array that the VJPs may use, of an input or of the output y, has been modified."""
-        for x in (*self.inputs, y):
-            if type(x) not in NUMBERS and (x._assigned > self.created or written_since(x.array, self.created)):
-                line = line_of_write(x.array)
+        for x in (*self.inputs, y, *arrays_in(self.kwargs.values())):
+            array = getattr(x, "array", x)
+            if type(x) not in NUMBERS and (
+                getattr(x, "_assigned", -1) > self.created or written_since(array, self.created)
+            ):
+                line = line_of_write(array)
                 used = f"; {self.op.name} was called in {self.evidence.line}" if hasattr(self, "evidence") else ""
                 raise RuntimeError(
                     f"backward: a Tensor of shape {x.shape} was modified in place after {self.op.name} had used it, so "
@@ -71,6 +74,15 @@ class Node:
 
 
 NUMBERS = {int, float, bool, type(None)}  # arguments of an op that are not Tensors
+
+
+def arrays_in(options: Any) -> Iterator[Any]:
+    """The arrays among the options of an op, such as the positions of an index."""
+    for option in options:
+        if isinstance(option, tuple):
+            yield from arrays_in(option)
+        elif hasattr(option, "shape"):
+            yield option
 
 
 def backward_pass(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import backend
+from .indexing import check_bounds, index_steps
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -26,36 +27,6 @@ def method(name: str) -> Callable[..., Tensor]:
 
     call.__name__ = name
     return call
-
-
-def array_index(index: Any) -> Any:
-    """An index with its Tensors replaced by their arrays."""
-    if isinstance(index, tuple):
-        return tuple(array_index(part) for part in index)
-    return index.array if isinstance(index, TensorMethods) else index
-
-
-def indexed_axes(part: Any) -> int:
-    """The number of axes that a part of an index selects from: of a mask all its own, of None and True none."""
-    if getattr(part, "dtype", None) == backend.bool_:
-        return part.ndim
-    return int(part is not None and not isinstance(part, builtins.bool))
-
-
-def check_bounds(shape: tuple[int, ...], index: Any) -> None:
-    """Raise IndexError for a position out of range, which CuPy would wrap around silently. NumPy checks by itself."""
-    parts = index if isinstance(index, tuple) else (index,)
-    axis = 0
-    for i, part in enumerate(parts):
-        if part is Ellipsis:
-            axis = len(shape) - sum(map(indexed_axes, parts[i + 1 :]))
-            continue
-        if type(part) in backend.LIBRARY_OF_TYPE and not isinstance(part, backend.numpy.ndarray):
-            n = shape[axis] if axis < len(shape) else 0
-            if part.dtype.kind in "iu" and part.size and not (-n <= int(part.min()) and int(part.max()) < n):
-                low, high = int(part.min()), int(part.max())
-                raise IndexError(f"getitem: expected positions from {-n} to {n - 1}, got {low} to {high}")
-        axis += indexed_axes(part)
 
 
 def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:
@@ -180,10 +151,12 @@ class TensorMethods:
     clone = method("clone")
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Select elements by integers, slices, masks or Tensors of indices, as NumPy does."""
-        index = array_index(index)
-        check_bounds(self.shape, index)
-        return OPS["getitem"](self, index=index)
+        """Select elements by integers, slices, None, ..., masks, or Tensors and lists of positions, as torch does."""
+        y: Any = self
+        for step in index_steps(self.array, index):
+            check_bounds(y.array.shape, step)
+            y = OPS["getitem"](y, index=step)
+        return y
 
     def reshape(self, *shape: Any) -> Tensor:
         """The elements in row-major order in another shape; one size may be -1: `x.reshape(-1, 784)`."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..backend import LIBRARY_OF_TYPE, as_array, copy_ignoring_context
 from .arguments import bind, promote, unwrap, with_context
-from .grad_mode import current_monitor, monitors, state
+from .grad_mode import current_monitor, is_grad_enabled, monitors, state
 from .graph import VJP, Node
 from .methods import OPS
 from .tensor import Tensor, wrap
@@ -163,7 +163,7 @@ def op(signature: str, *, float_only: bool = False) -> Callable[[Callable[..., A
             except (ValueError, IndexError, TypeError, OverflowError) as error:
                 raise with_context(self, error, arrays, options) from error
             node = None
-            if requires_grad and vjps and state.recording:
+            if requires_grad and vjps and (state.grad_block is None or is_grad_enabled()):
                 if None in vjps:
                     self.check_differentiable(args, vjps)
                 node = Node(self, args, options, vjps)

@@ -9,9 +9,10 @@ from numbers import Real
 from typing import Any
 
 from .. import backend
-from .grad_mode import enable_grad, state
+from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, backward_pass
-from .methods import TensorMethods, array_index
+from .indexing import check_bounds, index_steps
+from .methods import TensorMethods
 from .version_counter import bump_version, clock, memory_of, tick, written_since
 
 
@@ -221,7 +222,7 @@ class Tensor(TensorMethods):
         if not isinstance(alpha, Real):
             raise TypeError(f"{name}: expected a number as alpha, got {type(alpha).__name__}")
         other = other if alpha == 1 else other * alpha
-        if state.recording and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
+        if is_grad_enabled() and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
             raise RuntimeError(
                 f"{name}: a Tensor that requires a gradient cannot be modified in place while ops are recorded: use "
                 "x = x + y, or put the update under `with no_grad():`"
@@ -250,7 +251,10 @@ class Tensor(TensorMethods):
         return self._update("/=", operator.itruediv, other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._update("x[index] = y", lambda array, other: operator.setitem(array, array_index(index), other), value)
+        *select, last = index_steps(self.array, index)
+        target = self.array[select[0]] if select else self.array  # a view
+        check_bounds(target.shape, last)
+        self._update("x[index] = y", lambda _, other: operator.setitem(target, last, other), value)
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self += alpha · other."""

@@ -77,10 +77,10 @@ def missing_functions(module: Any) -> dict[str, Any]:
         """Zeros of this shape, with x added at index."""
         y = module.zeros(shape, dtype=x.dtype)
         parts = index if isinstance(index, tuple) else (index,)
-        if any(hasattr(part, "shape") or isinstance(part, list) for part in parts):
-            module.add.at(y, index, x)  # an element that is indexed twice gets both
-        else:
+        if all(part is None or isinstance(part, (int, slice, type(...))) for part in parts):
             y[index] = x
+        else:
+            module.add.at(y, index, x)  # an element that is indexed twice gets both
         return y
 
     return {"column_sum": column_sum, "scatter": scatter}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import backend
-from ..autograd.grad_mode import current_monitor, state
+from ..autograd.grad_mode import current_monitor, is_grad_enabled
 from ..autograd.tensor import Tensor, expect_tensor, note_value_range, value_range, wrap
 from .program import Program
 from .tracer import writer
@@ -80,7 +80,7 @@ class replay:
             kinds += (id(p.array), p._requires_grad)
         for module in self.modules:
             kinds.append(module.training)
-        if current_monitor() or not state.recording:
+        if current_monitor() or not is_grad_enabled():
             loss = self.function(*inputs)
             loss.backward()
             return loss.detach()

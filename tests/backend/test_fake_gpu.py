@@ -77,7 +77,7 @@ def test_positions_out_of_range_wrap_around_as_on_a_gpu() -> None:
 
 def test_minigrad_refuses_those_positions_all_the_same() -> None:
     x = mg.zeros(3, device="strict")
-    with pytest.raises(IndexError, match="getitem: expected positions from -3 to 2, got 0 to 3"):
+    with pytest.raises(IndexError, match="index: expected positions from -3 to 2, got 0 to 3"):
         x[mg.tensor([0, 3], device="strict")]
 
 

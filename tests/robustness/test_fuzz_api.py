@@ -435,7 +435,7 @@ def surroundings() -> dict[str, Any]:
     """What no call may change by the way."""
     return {
         "is_grad_enabled": mg.is_grad_enabled(),
-        "detect_anomaly": dict(grad_mode.monitors),
+        "detect_anomaly": grad_mode.current_monitor(),
         "the registry of ops": dict(OPS),
         "NumPy's error state": np.geterr(),
         "the folder": sorted(os.listdir(".")),
