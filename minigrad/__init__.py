@@ -12,7 +12,7 @@ To learn how backprop works, read in this order, about 800 lines:
 
 from . import autograd, data, nn, optim
 from .autograd.anomaly_mode import AnomalyError, detect_anomaly
-from .autograd.arguments import ShapeError
+from .autograd.errors import ShapeError
 from .autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .autograd.op import op
 from .autograd.tensor import Tensor, grad

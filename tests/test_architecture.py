@@ -16,7 +16,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A file imports only from rooms before its own; in autograd also only from files before itself.
 ORDER = ["backend", "autograd", "ops", "creation", "nn", "optim", "data", "serialization", "testing", "jit", "viz"]
 ORDER += ["__init__", "__main__"]
-AUTOGRAD = ["grad_mode", "version_counter", "graph", "indexing", "methods", "tensor", "arguments", "op", "anomaly_mode"]
+AUTOGRAD = [
+    "errors",
+    "grad_mode",
+    "version_counter",
+    "graph",
+    "indexing",
+    "methods",
+    "tensor",
+    "arguments",
+    "op",
+    "anomaly_mode",
+]
 
 # How backprop works: what a reader needs, to the end of the first lesson.
 LINES = 800

@@ -137,7 +137,9 @@ def test_expand_keeps_the_axes_that_are_minus_one():
     x = mg.tensor([[1.0], [2.0]])
     assert x.expand(-1, 3).tolist() == x.expand((2, 3)).tolist() == [[1.0] * 3, [2.0] * 3]
     assert x.expand(2, -1, 2).tolist() == [[[1.0, 1.0], [2.0, 2.0]]] * 2
-    assert x.expand(1, 2, 1).shape == x.expand(-1, -1, -1).shape == (1, 2, 1)
+    assert x.expand(1, 2, 1).shape == x.expand(1, -1, -1).shape == (1, 2, 1)
+    with pytest.raises(mg.ShapeError, match="expected a size for each of the 1 new axes"):
+        x.expand(-1, -1, -1)
 
 
 @pytest.mark.parametrize(("start", "end"), [(2, -1), (0, 2), (1, 0), (-3, 1), (0, -3)])

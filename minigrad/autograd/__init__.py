@@ -14,4 +14,5 @@ back to the parameters, and adds the contributions of a value that was used more
     version_counter   was an array modified after an op had used it?
     grad_mode         no_grad, enable_grad
     anomaly_mode      detect_anomaly
+    errors            ShapeError
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..backend import LIBRARY_OF_TYPE, bool_, float32
+from .errors import ShapeError
 from .tensor import Tensor, wrap
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
 NUMPY_KEYWORDS = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
 TORCH_POSITIONS = {"input": 0, "tensors": 0, "other": 1}  # torch's names of the first two arrays
-
-
-class ShapeError(ValueError, RuntimeError):
-    """Shapes that do not fit. torch raises RuntimeError for it, NumPy ValueError; this is both."""
 
 
 def bind(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -117,6 +114,9 @@ def promote(op: Op, args: tuple[Any, ...]) -> tuple[Any, ...]:
         xp = backend.namespace(tensors[0].array)
         single = lambda arg: wrap(xp.asarray(arg, dtype=float32)) if isinstance(arg, float) else arg
         return backend.ignore_fp_warnings(tuple, map(single, args))  # 1e300 becomes inf
+    if op.one_dtype and len({tensor.dtype for tensor in tensors}) > 1:
+        given = " and ".join(str(tensor.dtype) for tensor in tensors)
+        raise RuntimeError(f"{op.name}: expected Tensors of one dtype, got {given}; use x.to(dtype=w.dtype)")
     target = backend.promote([tensor.shape for tensor in numeric], [tensor.dtype for tensor in numeric])
     if target.kind != "f" and (op.float_only or any_float):
         target = float32

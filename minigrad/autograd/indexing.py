@@ -20,7 +20,7 @@ def index_steps(array: Any, index: Any) -> list[Any]:
 
     Raises IndexError for anything but integers, slices, None, ..., and index arrays of int32, int64 or bool.
     """
-    if type(index) is int or type(index) is slice:
+    if type(index) is int:
         return [index]
     parts = [index_part(array, part) for part in (index if isinstance(index, tuple) else (index,))]
     arrays = [part for part in parts if type(part) in LIBRARY_OF_TYPE or isinstance(part, bool)]

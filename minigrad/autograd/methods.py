@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator
+from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import backend
+from .errors import ShapeError
 from .indexing import check_bounds, index_steps
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ def method(name: str) -> Callable[..., Tensor]:
 def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes passed as `f(2, 3)` or as `f((2, 3))`."""
     return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
+
+
+def is_operand(other: Any) -> bool:
+    """Whether == compares elements. With anything else, such as None or a string, it is False, as in torch."""
+    return isinstance(other, (TensorMethods, Number, backend.numpy.ndarray))
 
 
 class MinMax(NamedTuple):
@@ -96,8 +103,14 @@ class TensorMethods:
     matmul = mm = method("matmul")
 
     # Comparison: no gradient
-    __eq__ = eq = method("eq")  # type: ignore[assignment]
-    __ne__ = ne = method("ne")  # type: ignore[assignment]
+    eq, ne = method("eq"), method("ne")
+
+    def __eq__(self, other: Any) -> Any:
+        return OPS["eq"](self, other) if is_operand(other) else NotImplemented
+
+    def __ne__(self, other: Any) -> Any:
+        return OPS["ne"](self, other) if is_operand(other) else NotImplemented
+
     __lt__ = lt = method("lt")
     __le__ = le = method("le")
     __gt__ = gt = method("gt")
@@ -137,8 +150,10 @@ class TensorMethods:
         if isinstance(dim, TensorMethods):
             return OPS[f"{name}imum"](self, dim)
         if dim is None:
-            return OPS[f"a{name}"](self)
+            return OPS[f"a{name}"](self, nan_ties=True)
         indices = OPS[f"arg{name}"](self, dim, True)
+        if not self.shape:
+            return MinMax(OPS["clone"](self), indices)
         xp = backend.namespace(self.array)
         index = list(xp.ix_(*(xp.arange(n) for n in self.shape)))
         index[dim] = indices.array
@@ -179,8 +194,13 @@ class TensorMethods:
 
     def expand(self, *shape: Any) -> Tensor:
         """As `broadcast_to`, where -1 keeps the size of an axis."""
-        old = (1,) * (len(sizes(shape)) - len(self.shape)) + self.shape
-        return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(old, sizes(shape))))
+        new, added = sizes(shape), len(sizes(shape)) - len(self.shape)
+        if -1 in new[: max(added, 0)]:
+            raise ShapeError(
+                f"expand: expected a size for each of the {added} new axes of {self.shape}, got -1 in {new}"
+            )
+        old = (1,) * added + self.shape
+        return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(old, new)))
 
     def t(self) -> Tensor:
         """The transpose of a matrix, as `T`."""

@@ -50,7 +50,7 @@ class Op:
     broadcasts.
     """
 
-    def __init__(self, body: Callable[..., Any], signature: str, float_only: bool) -> None:
+    def __init__(self, body: Callable[..., Any], signature: str, float_only: bool, one_dtype: bool) -> None:
         parameters = list(inspect.signature(body).parameters.values())[1:]
         options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.body = body
@@ -58,6 +58,7 @@ class Op:
         self.signature = signature
         self.formula, self.gradients = parse_docstring(body.__doc__ or "")
         self.float_only = float_only
+        self.one_dtype = one_dtype
         self.array_names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.optional_positions = [i for i, p in enumerate(parameters) if p.default is None and p not in options]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
@@ -117,12 +118,18 @@ def parse_docstring(text: str) -> tuple[str, dict[str, str]]:
     return formula, {line[4:].partition(" ")[0].lower(): line for line in lines if line.startswith("dL/d")}
 
 
-def op(signature: str, *, float_only: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+def op(
+    signature: str, *, float_only: bool = False, one_dtype: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Make an op of `body(xp, *arrays, **options) -> (output, vjps)` and register it in OPS under the body's name.
 
     Args:
         signature: the shapes, in NumPy's notation for generalised ufuncs; see `Op`.
         float_only: integer arguments are cast to float32.
+        one_dtype: arguments of different dtypes raise, as in torch's matrix products, instead of being promoted.
+
+    Raises:
+        ValueError: another module has an op of this name.
 
     The body's positional parameters are arrays, its keyword-only ones are options. `xp` is the library that owns the
     arrays. A VJP maps g = dL/doutput to dL/dargument, of the shape that the argument has after broadcasting. It returns
@@ -146,7 +153,10 @@ def op(signature: str, *, float_only: bool = False) -> Callable[[Callable[..., A
     """
 
     def decorate(body: Callable[..., Any]) -> Callable[..., Tensor]:
-        self = Op(body, signature, float_only)
+        self = Op(body, signature, float_only, one_dtype)
+        taken = OPS.get(self.name)
+        if taken is not None and taken.op.body.__module__ != body.__module__:  # type: ignore[attr-defined]
+            raise ValueError(f"op: the name {self.name!r} is taken by an op of {taken.__module__}; choose another")
         most = len(self.array_names) if not self.variadic else 0
         numbers = (int, float) if all(self.accepts_number) else ()  # accepted as they are, beside Tensors
 

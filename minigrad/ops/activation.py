@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 
 from ..autograd.op import op
+from .reduction import axes_of
 
 
 @op("()->()")
@@ -15,10 +16,10 @@ def relu(xp, x):
         dL/dx = g where x > 0, else 0 (also at 0)
     """
     y = xp.maximum(x, 0)
-    return y, (lambda g: g * (y != 0),)
+    return y, (lambda g: xp.where(y != 0, g, 0.0),)
 
 
-@op("()->()")
+@op("()->()", float_only=True)
 def leaky_relu(xp, x, *, negative_slope=0.01):
     """y = x where x > 0, else negative_slope · x
 
@@ -78,7 +79,8 @@ def softmax(xp, x, *, dim):
     Gradients:
         dL/dx = y (g - Σⱼ gⱼ yⱼ)
     """
-    e = xp.exp(x - xp.amax(x, axis=dim, keepdims=True))
+    dim = axes_of(x, dim)
+    e = xp.exp(x - xp.amax(x, axis=dim, keepdims=True)) if 0 not in x.shape else x
     y = e / xp.sum(e, axis=dim, keepdims=True)
     return y, (lambda g: y * (g - xp.sum(g * y, axis=dim, keepdims=True)),)
 
@@ -90,6 +92,7 @@ def log_softmax(xp, x, *, dim):
     Gradients:
         dL/dx = g - e^y Σⱼ gⱼ
     """
-    z = x - xp.amax(x, axis=dim, keepdims=True)
+    dim = axes_of(x, dim)
+    z = x - xp.amax(x, axis=dim, keepdims=True) if 0 not in x.shape else x
     y = z - xp.log(xp.sum(xp.exp(z), axis=dim, keepdims=True))
     return y, (lambda g: g - xp.exp(y) * xp.sum(g, axis=dim, keepdims=True),)

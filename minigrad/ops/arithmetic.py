@@ -7,7 +7,6 @@ the gradient of that input. The formulas are in the docstrings.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..autograd.op import op
 
@@ -75,11 +74,27 @@ def pow(xp, x, p):
         dL/dx = g p xᵖ⁻¹, and 0 where p = 0
         dL/dp = g y log x, and 0 where x = 0 and p ≥ 0
     """
+    if is_bool(x) and (is_bool(p) or type(p) is int):  # as in torch; NumPy would make int8 of it
+        return x >= p if is_bool(p) else x.astype("int64") ** p, ()
+
+    # `where` differentiates the branch that it does not choose, too, so second derivatives need both to be finite.
+    def x_vjp(g):
+        if not hasattr(p, "shape"):
+            return g * (p * x ** (p - 1)) if p else 0 * xp.ones_like(g)
+        q = xp.where(p == 0, 1.0, p)
+        return xp.where(p == 0, 0.0, g * (p * x ** (q - 1)))
+
+    def p_vjp(g):
+        if not hasattr(x, "shape"):
+            log_x = math.log(x) if x > 0 else math.nan if x < 0 else xp.where(p >= 0, 0.0, -math.inf)
+            return g * (y * log_x) if x else xp.where(p >= 0, 0.0, g) * (y * log_x)
+        log_x = xp.log(xp.where(x == 0, xp.where(p >= 0, 1.0, x), x))
+        return xp.where(x == 0, xp.where(p >= 0, 0.0, g), g) * (y * log_x)
+
     y = x**p
+    return y, (x_vjp, p_vjp)
 
-    def exponent_vjp(g: Any) -> Any:
-        log_x = xp.log(x) if hasattr(x, "shape") else math.log(x) if x > 0 else -math.inf if x == 0 else math.nan
-        slope = g * (y * log_x)
-        return xp.where(x == 0, xp.where(p >= 0, 0.0, slope), slope)
 
-    return y, (lambda g: xp.where(p == 0, 0.0, g * (p * x ** (p - 1))), exponent_vjp)
+def is_bool(x):
+    """Whether an array, Tensor or number is bool."""
+    return isinstance(x, bool) or getattr(getattr(x, "dtype", None), "kind", "") == "b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..autograd.op import op
+from .reduction import axes_of
 
 
 @op("(),()->()")
@@ -56,13 +57,13 @@ def isfinite(xp, x):
 @op("(...)->(...)")
 def argmax(xp, x, *, dim=None, keepdim=False):
     """y = the index of the first maximum along dim, int64; without dim, in the flattened array."""
-    return xp.argmax(x, axis=dim, keepdims=keepdim), ()
+    return xp.argmax(x, axis=axes_of(x, dim), keepdims=keepdim), ()
 
 
 @op("(...)->(...)")
 def argmin(xp, x, *, dim=None, keepdim=False):
     """y = the index of the first minimum along dim, int64; without dim, in the flattened array."""
-    return xp.argmin(x, axis=dim, keepdims=keepdim), ()
+    return xp.argmin(x, axis=axes_of(x, dim), keepdims=keepdim), ()
 
 
 @op("(...)->(...)")

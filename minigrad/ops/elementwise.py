@@ -116,6 +116,8 @@ def clip(xp, x, *, min=None, max=None):
     if not all(bound is None or isinstance(bound, Real) for bound in (min, max)):
         raise TypeError("expected numbers as min and max; between Tensors use maximum and minimum")
     min, max = (bound if bound is None or isinstance(bound, int) else float(bound) for bound in (min, max))
+    if x.dtype.kind != "f" and any(isinstance(bound, float) for bound in (min, max)):
+        x = x.astype("float32")  # as torch promotes; NumPy would choose float64
 
     def vjp(g):
         g = g if min is None else xp.where(x >= min, g, 0.0)

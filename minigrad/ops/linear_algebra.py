@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ..autograd.arguments import ShapeError
+from ..autograd.errors import ShapeError
 from ..autograd.op import op
 
 
-@op("(n,k),(k,m)->(n,m)")
+@op("(n,k),(k,m)->(n,m)", one_dtype=True)
 def matmul(xp, a, b):
     """Y = A B
 
@@ -35,7 +35,7 @@ def matmul(xp, a, b):
     return a @ b, (lambda g: matrix(g) @ xp.swapaxes(columns, -1, -2), b_vjp)
 
 
-@op("(...,i),(o,i),(o)->(...,o)")
+@op("(...,i),(o,i),(o)->(...,o)", one_dtype=True)
 def linear(xp, x, w, b=None):
     """Y = X Wᵀ + b
 

@@ -23,7 +23,7 @@ def cross_entropy(xp, x, q, *, dim=1):
     s = xp.sum(e, axis=dim, keepdims=True)
     log_p = z - xp.log(s)
     # where: a class of weight 0 contributes 0, even if log p = -inf
-    y = -xp.sum(xp.where(q == 0, 0.0, q * log_p), axis=dim)
+    y = -xp.sum(xp.where(q != 0, q * log_p, 0.0), axis=dim)
     return y, (
         lambda g: xp.expand_dims(g, dim) * (e / s * xp.sum(q, axis=dim, keepdims=True) - q),
         lambda g: -xp.expand_dims(g, dim) * log_p,
@@ -68,7 +68,7 @@ def nll_loss(xp, x, q, *, dim=1):
     Shape:
         log-probabilities x (N, C, ...), weights of the classes q like x -> ℓ without the axis dim
     """
-    y = -xp.sum(xp.where(q == 0, 0.0, q * x), axis=dim)
+    y = -xp.sum(xp.where(q != 0, q * x, 0.0), axis=dim)
     return y, (lambda g: -xp.expand_dims(g, dim) * q, lambda g: -xp.expand_dims(g, dim) * x)
 
 
@@ -86,18 +86,20 @@ def mse_loss(xp, x, t):
 
 @op("(),(),()->()")
 def binary_cross_entropy_with_logits(xp, x, t, pos_weight=1):
-    """ℓ = -(p t log σ(x) + (1 - t) log(1 - σ(x))), p = pos_weight, computed as (1 - t) x + (1 + (p - 1) t) log(1 + e⁻ˣ)
+    """ℓ = p t log(1 + e⁻ˣ) + (1 - t) log(1 + eˣ), which is -(p t log σ(x) + (1 - t) log(1 - σ(x))); p = pos_weight
 
     Gradients:
-        dL/dx = g ((1 - t) - (1 + (p - 1) t) σ(-x))
+        dL/dx = g ((1 - t) σ(x) - p t σ(-x))
         dL/dt = g ((p - 1) log(1 + e⁻ˣ) - x)
     """
     e = xp.exp(-xp.abs(x))
-    softplus = xp.maximum(-x, 0) + xp.log1p(e)  # log(1 + e⁻ˣ)
-    sigmoid = xp.exp(xp.minimum(-x, 0)) / (1 + e)  # σ(-x)
-    weight = 1 + (pos_weight - 1) * t
-    return (1 - t) * x + weight * softplus, (
-        lambda g: g * ((1 - t) - weight * sigmoid),
-        lambda g: g * ((pos_weight - 1) * softplus - x),
-        None,
-    )
+    log1p_e = xp.log1p(e)
+    softplus, softplus_of_minus = xp.maximum(x, 0) + log1p_e, xp.maximum(-x, 0) + log1p_e  # log(1 + e^±x)
+    positive, negative = pos_weight * t, 1 - t
+    y = xp.where(positive != 0, positive * softplus_of_minus, 0.0) + xp.where(negative != 0, negative * softplus, 0.0)
+
+    def x_vjp(g):
+        sigmoid, sigmoid_of_minus = xp.exp(xp.minimum(x, 0)) / (1 + e), xp.exp(xp.minimum(-x, 0)) / (1 + e)
+        return g * (negative * sigmoid - positive * sigmoid_of_minus)
+
+    return y, (x_vjp, lambda g: g * ((pos_weight - 1) * softplus_of_minus - x), None)

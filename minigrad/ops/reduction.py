@@ -7,10 +7,19 @@ import math
 from ..autograd.op import op
 
 
+def axes_of(x, dim):
+    """The axes `dim` as NumPy takes them: None is all of them, as () is in torch. A 0-d array has the axis 0, or -1."""
+    if isinstance(dim, (list, tuple)):
+        dim = tuple(dim) or None
+    if x.ndim == 0 and dim in (0, -1, (0,), (-1,)):
+        return None
+    return dim
+
+
 def keepdims_shape(shape, dim):
     """The shape of a reduction over `dim` with keepdim."""
-    axes = range(len(shape)) if dim is None else dim if isinstance(dim, (tuple, list)) else [dim]
-    axes = [axis % max(len(shape), 1) for axis in axes]
+    axes = range(len(shape)) if dim is None else dim if isinstance(dim, tuple) else [dim]
+    axes = [axis % len(shape) for axis in axes]
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
@@ -27,6 +36,7 @@ def sum(xp, x, *, dim=None, keepdim=False):
     Gradients:
         dL/dx = g, repeated over dim
     """
+    dim = axes_of(x, dim)
     if x.dtype.kind != "f":
         x = x.astype("int64")
     y = xp.sum(x, axis=dim, keepdims=keepdim)
@@ -40,42 +50,48 @@ def mean(xp, x, *, dim=None, keepdim=False):
     Gradients:
         dL/dx = g / n, repeated over dim
     """
+    dim = axes_of(x, dim)
     n = math.prod(size for size, one in zip(x.shape, keepdims_shape(x.shape, dim)) if one == 1)
     y = xp.sum(x, axis=dim, keepdims=keepdim) / n
     return y, (lambda g: broadcast_back(xp, g / n, x.shape, dim),)
 
 
-def split_among_ties(xp, x, y, dim):
+def split_among_ties(xp, x, y, dim, nan_ties):
     """The VJP of amax and amin: g goes to the elements equal to y, in equal parts."""
     y = xp.reshape(y, keepdims_shape(x.shape, dim))
 
     def vjp(g):
-        ties = xp.where(x == y, xp.ones_like(x), 0.0)
-        return ties * (xp.reshape(g, y.shape) / xp.sum(ties, axis=dim, keepdims=True))
+        rest = xp.where(x == x, 0.0, xp.ones_like(x)) if nan_ties else 0.0  # nan equals nothing, not even itself
+        ties = xp.where(x == y, xp.ones_like(x), rest)
+        share = xp.reshape(g, y.shape) / xp.sum(ties, axis=dim, keepdims=True)
+        dx = xp.where(ties != 0, share, 0.0)
+        return dx if nan_ties else xp.where(y == y, dx, y)
 
     return vjp
 
 
 @op("(...)->(...)")
-def amax(xp, x, *, dim=None, keepdim=False):
-    """y = max x over dim
+def amax(xp, x, *, dim=None, keepdim=False, nan_ties=False):
+    """y = max x over dim; nan if an element is
 
     Gradients:
-        dL/dx = g / k at the k elements that equal y, else 0
+        dL/dx = g / k at the k elements that equal y, else 0; nan if y is, or with nan_ties split among the nan elements
     """
+    dim = axes_of(x, dim)
     y = xp.amax(x, axis=dim, keepdims=keepdim)
-    return y, (split_among_ties(xp, x, y, dim),)
+    return y, (split_among_ties(xp, x, y, dim, nan_ties),)
 
 
 @op("(...)->(...)")
-def amin(xp, x, *, dim=None, keepdim=False):
-    """y = min x over dim
+def amin(xp, x, *, dim=None, keepdim=False, nan_ties=False):
+    """y = min x over dim; nan if an element is
 
     Gradients:
-        dL/dx = g / k at the k elements that equal y, else 0
+        dL/dx = g / k at the k elements that equal y, else 0; nan if y is, or with nan_ties split among the nan elements
     """
+    dim = axes_of(x, dim)
     y = xp.amin(x, axis=dim, keepdims=keepdim)
-    return y, (split_among_ties(xp, x, y, dim),)
+    return y, (split_among_ties(xp, x, y, dim, nan_ties),)
 
 
 @op("(...)->(...)", float_only=True)
@@ -83,10 +99,13 @@ def logsumexp(xp, x, *, dim, keepdim=False):
     """y = log Σ eˣ over dim, computed as m + log Σ eˣ⁻ᵐ with m = max x, which cannot overflow
 
     Gradients:
-        dL/dx = g eˣ⁻ʸ, the softmax of x times g
+        dL/dx = g eˣ⁻ᵐ / Σ eˣ⁻ᵐ, the softmax of x times g
     """
-    m = xp.amax(x, axis=dim, keepdims=True)
+    dim = axes_of(x, dim)
+    m = xp.amax(x, axis=dim, keepdims=True) if 0 not in x.shape else xp.sum(x, axis=dim, keepdims=True)
     m = xp.where(xp.isfinite(m), m, 0.0)  # -inf - (-inf) would be nan
-    y = m + xp.log(xp.sum(xp.exp(x - m), axis=dim, keepdims=True))
-    vjp = lambda g: xp.reshape(g, y.shape) * xp.exp(x - y)
-    return (y if keepdim else xp.squeeze(y, axis=dim)), (vjp,)
+    e = xp.exp(x - m)
+    s = xp.sum(e, axis=dim, keepdims=True)
+    y = m + xp.log(s)
+    vjp = lambda g: xp.reshape(g, y.shape) * (e / s)
+    return y if keepdim else xp.squeeze(y, axis=dim), (vjp,)

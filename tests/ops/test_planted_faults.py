@@ -55,6 +55,7 @@ def pool(name: str, backend: str, dtype: str) -> list[Case]:
 def planted(name: str, body: Body) -> Iterator[None]:
     """Meanwhile the op `name` has this body."""
     sound, names = OPS[name], dict(vars(tensor_namespace))
+    del OPS[name]  # @op does not replace an op of another module
     faulty = op(sound.op.signature, float_only=sound.op.float_only)(body)
     vars(tensor_namespace).update({key: faulty if value is sound else value for key, value in names.items()})
     try:
