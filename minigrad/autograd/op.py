@@ -22,7 +22,7 @@ from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
-from ..backend import LIBRARY_OF_TYPE, as_array, copy_ignoring_context
+from ..backend import LIBRARY_OF_TYPE, as_array, copy_ignoring_context, namespace
 from .arguments import bind, promote, unwrap, with_context
 from .grad_mode import current_monitor, is_grad_enabled, monitors, state
 from .graph import VJP, Node
@@ -107,7 +107,10 @@ def unbroadcast(g: Any, shape: tuple[int, ...], core_ndim: int) -> Any:
     broadcast_ndim = max(len(shape) - core_ndim, 0)
     stretched = (added + i for i in range(broadcast_ndim) if shape[i] == 1 != g.shape[added + i])
     axes = (*range(added), *stretched)
-    return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g
+    if not axes:
+        return g
+    xp = tensor_namespace if isinstance(g, Tensor) else namespace(g)
+    return xp.sum(g, axis=axes, keepdims=True).reshape(shape)
 
 
 def parse_docstring(text: str) -> tuple[str, dict[str, str]]:
