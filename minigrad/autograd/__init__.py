@@ -10,9 +10,11 @@ back to the parameters, and adds the contributions of a value that was used more
     tensor            Tensor, backward(), grad(), in-place updates
     methods           the operators and methods of Tensor, each the op of its name
     indexing          torch's meaning of x[index]
+    op_description    the signature of an op, and the formulas in its docstring
     arguments         binding, unwrapping and type promotion of arguments; error messages
     version_counter   was an array modified after an op had used it?
     grad_mode         no_grad, enable_grad
     anomaly_mode      detect_anomaly
+    commit            changes that happen together, even if Ctrl-C strikes
     errors            ShapeError
 """

@@ -16,7 +16,6 @@ autograd `primitive` and `defvjp`.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import SimpleNamespace
@@ -27,6 +26,7 @@ from .arguments import bind, promote, unwrap, with_context
 from .grad_mode import current_monitor, is_grad_enabled, monitors, state
 from .graph import VJP, Node
 from .methods import OPS
+from .op_description import OpDescription
 from .tensor import Tensor, wrap
 
 
@@ -42,33 +42,8 @@ class TensorNamespace(SimpleNamespace):
 tensor_namespace = TensorNamespace()
 
 
-class Op:
-    """One op: its body, its formula and gradients (from the docstring), and the signature of its shapes.
-
-    The signature is NumPy's for generalised ufuncs: "(n,k),(k,m)->(n,m)" names the core dimensions, the last axes of
-    each array; the axes before them broadcast. "..." stands for any axes, in "(...,i),(o,i)->(...,o)"; then no array
-    broadcasts.
-    """
-
-    def __init__(self, body: Callable[..., Any], signature: str, float_only: bool, one_dtype: bool) -> None:
-        parameters = list(inspect.signature(body).parameters.values())[1:]
-        options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-        self.body = body
-        self.name = body.__name__
-        self.signature = signature
-        self.formula, self.gradients = parse_docstring(body.__doc__ or "")
-        self.float_only = float_only
-        self.one_dtype = one_dtype
-        self.array_names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        self.optional_positions = [i for i, p in enumerate(parameters) if p.default is None and p not in options]
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self.options = tuple(p.name for p in options)
-        self.option_set = {*self.options}
-        self.required_options = [p.name for p in options if p.default is p.empty]
-        axes = [part.split(",") if part else [] for part in signature.split("->")[0][1:-1].split("),(")]
-        self.core_names = axes
-        self.core_ndim = [None if "..." in signature else len(names) for names in axes]
-        self.accepts_number = [not names for names in axes]
+class Op(OpDescription):
+    """One op: its description, and what the backward pass needs of it."""
 
     def check_differentiable(self, args: tuple[Any, ...], vjps: Sequence[VJP | None]) -> None:
         """Raise TypeError if an argument requires a gradient but has no VJP."""
@@ -113,21 +88,13 @@ def unbroadcast(g: Any, shape: tuple[int, ...], core_ndim: int) -> Any:
     return xp.sum(g, axis=axes, keepdims=True).reshape(shape)
 
 
-def parse_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """The formula (the first paragraph), and the lines of the section "Gradients:" by the name of the argument."""
-    formula, _, rest = inspect.cleandoc(text).partition("\n\n")
-    section = re.search(r"^Gradients:\n((?: +.*\n?)+)", rest, re.MULTILINE)
-    lines = [line.strip() for line in section[1].splitlines()] if section else []
-    return formula, {line[4:].partition(" ")[0].lower(): line for line in lines if line.startswith("dL/d")}
-
-
 def op(
     signature: str, *, float_only: bool = False, one_dtype: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Make an op of `body(xp, *arrays, **options) -> (output, vjps)` and register it in OPS under the body's name.
 
     Args:
-        signature: the shapes, in NumPy's notation for generalised ufuncs; see `Op`.
+        signature: the shapes, in NumPy's notation for generalised ufuncs; see `OpDescription`.
         float_only: integer arguments are cast to float32.
         one_dtype: arguments of different dtypes raise, as in torch's matrix products, instead of being promoted.
 

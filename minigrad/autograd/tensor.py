@@ -5,10 +5,12 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import chain, starmap
 from numbers import Real
 from typing import Any
 
 from .. import backend
+from .commit import commit
 from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, backward_pass
 from .indexing import check_bounds, index_steps
@@ -134,6 +136,12 @@ class Tensor(TensorMethods):
                 raise ValueError("grad: expected {} {} on {}, got {} {} on {}".format(*expected, *given))
         self._grad = value
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle contains. Raises RuntimeError for a Tensor that an op computed."""
+        if self.grad_fn is not None:
+            raise RuntimeError("copy: only leaf Tensors can be copied or pickled; use x.detach().clone()")
+        return {name: value for name, value in vars(self).items() if name not in ("_assigned", "_value_range")}
+
     def retain_grad(self) -> None:
         """Keep `grad` of a Tensor that is not a leaf. Raises RuntimeError if no gradient flows to it."""
         if not self._requires_grad:
@@ -183,19 +191,8 @@ class Tensor(TensorMethods):
             tensor([2., 4.])
         """
         keep = set() if inputs is None else {inputs} if isinstance(inputs, Tensor) else set(inputs)
-        for x, g in differentiate([self], [gradient], keep, retain_graph or create_graph, create_graph):
-            if inputs is None or x in keep:
-                x._accumulate(g, create_graph)
-
-    def _accumulate(self, g: Any, create_graph: bool) -> None:
-        """Add g to `grad`. In torch: the node AccumulateGrad."""
-        if create_graph:
-            self._grad = g.clone() if self._grad is None else self._grad + g
-        elif self._grad is None:
-            self._grad = wrap(g)
-        else:
-            self._grad.array += g
-            bump_version(self._grad.array)
+        found = differentiate([self], [gradient], keep, retain_graph or create_graph, create_graph)
+        accumulate_grad(found if inputs is None else [pair for pair in found if pair[0] in keep], create_graph)
 
     # Conversion
     def numpy(self) -> Any:
@@ -231,11 +228,11 @@ class Tensor(TensorMethods):
             if other.device != self.device:
                 raise RuntimeError(f"{name}: expected a Tensor on {self.device}, got one on {other.device}")
             other = other.array
+        bump_version(self.array)  # before the change: an interruption in between is then seen as one
         try:
             backend.ignore_fp_warnings(change, self.array, other)
         except OverflowError as error:
             raise ValueError(f"{name}: {error} (dtype {self.dtype})") from error
-        bump_version(self.array)
         return self
 
     def __iadd__(self, other: Any) -> Tensor:
@@ -307,7 +304,9 @@ def expect_tensor(name: str, role: str, given: Any) -> None:
 def value_range(tensor: Tensor) -> tuple[int, int] | None:
     """(minimum, maximum) of a Tensor of integers, if they were noted and nothing was written to it since."""
     noted = tensor._value_range
-    return None if noted is None or written_since(tensor.array, noted[2]) else noted[:2]
+    if noted is None or tensor._assigned > noted[2] or written_since(tensor.array, noted[2]):
+        return None
+    return noted[:2]
 
 
 def note_value_range(tensor: Tensor, ends: tuple[int, int] | None) -> None:
@@ -328,7 +327,8 @@ def initial_gradient(output: Tensor, gradient: Tensor | None, create_graph: bool
                 f"backward: a Tensor of shape {output.shape} is not a scalar; reduce it to a loss, or pass "
                 f"gradient=dL/dself of shape {output.shape} and dtype {output.dtype}"
             )
-        one = backend.namespace(output.array).asarray(1, output.array.dtype).reshape(output.array.shape)
+        one = backend.namespace(output.array).asarray(1, output.array.dtype)
+        one = one.reshape(output.array.shape) if output.array.shape else one
         return wrap(one) if create_graph else one
     if not isinstance(gradient, Tensor):
         raise TypeError(f"backward: expected a Tensor as gradient, got {type(gradient).__name__}")
@@ -351,23 +351,44 @@ def differentiate(
         with enable_grad():
             return backend.ignore_fp_warnings(backward_pass, outputs, initial, keep, retain_graph, True)
     found = backend.ignore_fp_warnings(backward_pass, outputs, initial, keep, retain_graph)
-    taken = {id(memory_of(g)) for g in initial}
-    return [(x, own_memory(g, x, taken)) for x, g in found]
+    taken = {id(memory_of(g)) for g in initial}  # memory that a gradient must not alias
+    owned = []
+    for x, g in found:  # a VJP may have returned its argument, or a view of it
+        memory = g if g.base is None else memory_of(g)
+        whole = memory is g or (getattr(memory, "size", -1) == g.size and getattr(g.flags, "writeable", True))
+        if not whole or id(memory) in taken or g.strides != x.array.strides:
+            g = copied_like(g, x.array)
+        else:
+            taken.add(id(memory))
+        owned.append((x, g))
+    return owned
 
 
-def own_memory(g: Any, x: Tensor, taken: set[int]) -> Any:
-    """The gradient g of x in memory that no other array uses, with the layout of x; copied only if it has to be.
+def copied_like(array: Any, like: Any) -> Any:
+    """The elements of `array` in new memory with the layout of `like`."""
+    copy = backend.namespace(like).empty_like(like)
+    copy[...] = array
+    return copy
 
-    VJPs may return g itself, or a view of it. `taken` are the identities of the memory in use; that of g is added.
-    """
-    memory = g if g.base is None else memory_of(g)
-    whole = memory is g or (getattr(memory, "size", -1) == g.size and getattr(g.flags, "writeable", True))
-    if not whole or id(memory) in taken or g.strides != x.array.strides:
-        copy = backend.namespace(g).empty_like(x.array)
-        copy[...] = g
-        return copy
-    taken.add(id(memory))
-    return g
+
+def accumulate_grad(found: Sequence[tuple[Tensor, Any]], create_graph: bool = False) -> None:
+    """Add g to `x.grad` for each pair (x, g): to all or, if Ctrl-C strikes, to none. In torch: AccumulateGrad."""
+    first, sums = [], []
+    for x, g in found:
+        grad = x._grad
+        if grad is None:
+            first.append((x, "_grad", g.clone() if create_graph else wrap(g)))
+        elif grad.shape != x.shape:
+            raise RuntimeError(f"backward: expected grad of shape {x.shape}, got {grad.shape}; set x.grad to None")
+        elif create_graph:
+            first.append((x, "_grad", grad + g))
+        else:
+            bump_version(grad.array)
+            sums.append((grad.array, g))
+    if sums:
+        backend.ignore_fp_warnings(commit, chain(starmap(setattr, first), starmap(operator.iadd, sums)))
+    else:
+        commit(starmap(setattr, first))
 
 
 def grad(

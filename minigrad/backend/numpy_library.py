@@ -43,7 +43,7 @@ def numpy_namespace() -> SimpleNamespace:
 
 def sum(x: Any, axis: Any = None, **options: Any) -> Any:
     """As `numpy.sum`, accurate also along axes that are long and not contiguous."""
-    if x.size > LONG and x.dtype.kind == "f":
+    if x.size > LONG and max(x.shape) > LONG and x.dtype.kind == "f":
         x = sum_blocks(x, range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,))
     return numpy.add.reduce(x, axis, **options)
 
@@ -71,7 +71,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     NumPy branches for each element. Multiplying the bits of `a` with the mask takes a tenth of the time, and unlike a
     product of `a` and the mask it does not make nan of inf · 0.
     """
-    if type(b) is float and b == 0.0 and getattr(a, "dtype", None) in BITS and copysign(1.0, b) > 0:
+    if type(b) is float and b == 0.0 and getattr(a, "size", 0) > 512 and a.dtype in BITS and copysign(1.0, b) > 0:
         return (a.view(BITS[a.dtype]) * condition).view(a.dtype)
     return numpy.where(condition, a, b)
 
@@ -91,13 +91,12 @@ def sum_blocks(x: Any, axes: Any) -> Any:
         return x
     for axis in axes:
         axis %= x.ndim
-        before = (slice(None),) * axis
         while x.shape[axis] > LONG and x.strides[axis] != x.itemsize:
-            whole = x.shape[axis] // BLOCK * BLOCK
-            shape = (*x.shape[:axis], -1, BLOCK, *x.shape[axis + 1 :])
-            blocks = numpy.add.reduce(x[(*before, slice(whole))].reshape(shape), axis + 1)
-            rest = numpy.add.reduce(x[(*before, slice(whole, None))], axis, keepdims=True)
-            x = numpy.concatenate([blocks, rest], axis)
+            end = x.shape[axis] // BLOCK * BLOCK
+            head, rest = numpy.split(x, [end], axis)
+            blocks = head.reshape((*x.shape[:axis], -1, BLOCK, *x.shape[axis + 1 :]))
+            sums = numpy.add.reduce(blocks, axis + 1), numpy.add.reduce(rest, axis, keepdims=True)
+            x = numpy.concatenate(sums, axis)
     return x
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import backend
 from ..autograd.grad_mode import current_monitor, is_grad_enabled
-from ..autograd.tensor import Tensor, expect_tensor, note_value_range, value_range, wrap
+from ..autograd.tensor import Tensor, accumulate_grad, expect_tensor, note_value_range, value_range, wrap
 from .program import Program
 from .tracer import writer
 
@@ -99,8 +99,7 @@ class replay:
             self.steps = {key: old for key, old in self.steps.items() if [*map(id, old.parameters)] == now}
             self.steps[tuple(kinds)] = step
         tensors = (*inputs, *self.parameters)
-        for position, gradient in zip(step.receivers, gradients):
-            tensors[position]._accumulate(gradient, False)
+        accumulate_grad([(tensors[position], gradient) for position, gradient in zip(step.receivers, gradients)])
         return wrap(loss)
 
     @property

@@ -44,7 +44,7 @@ def softmax_cross_entropy(xp, x, one_hot, *, dim=1, reduction="mean"):
     z = x - xp.amax(x, axis=dim, keepdims=True)
     e = xp.exp(z)
     s = xp.sum(e, axis=dim, keepdims=True)
-    log_s, z_label = xp.log(s), xp.where(one_hot, z, 0.0)
+    log_s, z_label = xp.log(s), xp.where(one_hot, z, 0)
     n = math.prod(s.shape)
 
     def vjp(g):

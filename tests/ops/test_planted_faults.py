@@ -337,7 +337,9 @@ CATALOGUE = [
     Fault("into the input", on_rules(overwrites_input), has_gradient),
     Fault("g changed", on_rules(overwrites_cotangent), has_gradient),
     Fault("one buffer", lambda body: on_rules(one_buffer())(body), has_gradient),
-    Fault("not owned", sound, lambda op: op.name in PASSES_VIEWS, patch=(tensor_module, "own_memory", lambda g, *_: g)),
+    Fault(
+        "not owned", sound, lambda op: op.name in PASSES_VIEWS, patch=(tensor_module, "copied_like", lambda g, *_: g)
+    ),
     Fault("random", on_rules(lambda d, *_: noisy(d)), has_gradient),
     Fault("no 2nd order in g", forgets_second_order(False), has_gradient),
     Fault("no 2nd order in x", forgets_second_order(True), curved),
