@@ -15,7 +15,7 @@ from .formatting import number, shape_text
 from .layout import layered
 from .trace import Vertex, host, title, trace
 
-WIDTH, GAP, LINE = 184, 44, 17  # the width of a box, the gap between boxes, the height of a line: in pixels
+WIDTH, GAP, LINE = 168, 44, 17  # the width of a box, the gap between boxes, the height of a line: in pixels
 
 STYLE = """
 .mg-graph{--paper:#fbfaf7;--ink:#22262b;--soft:#5d6570;--line:#a9aeb6;--op:#fff;--parameter:#fdf0dc;--data:#e4eef8;
@@ -168,7 +168,7 @@ def box_lines(box: Box, values: bool, gradient_of: dict[int, Any]) -> list[tuple
     if values:
         text += [("", line) for line in number_lines(host(vertex.tensor.array), "value")]
     if vertex.index in gradient_of:
-        text += [("gradient", line) for line in number_lines(gradient_of[vertex.index], "gradient")]
+        text += [("gradient", line) for line in number_lines(gradient_of[vertex.index], "grad")]
     return text
 
 
@@ -212,7 +212,7 @@ def svg(
     multiplicity: dict[tuple[int, int], int],
 ) -> str:
     """The graph as a self-contained SVG, light or dark as the page around it."""
-    texts = [wrap(text, 25) for text in texts]
+    texts = [wrap(text, 23) for text in texts]
     points, routes = layered(len(boxes), edges)
     columns = [
         [i for i, (c, _) in enumerate(points) if c == column] for column in range(int(max(p[0] for p in points)) + 1)
