@@ -78,7 +78,7 @@ def encode(array: Any) -> dict[str, Any]:
 
 
 class Player:
-    """The page of one recorded training step. A notebook shows it in a frame.
+    """The page of one recorded training step. A notebook shows it in an iframe.
 
     Attributes:
         html: the page.
