@@ -35,7 +35,7 @@ def softmax_cross_entropy(xp, x, one_hot, *, dim=1, reduction="mean"):
     """ℓ = -log p_label, p = softmax(x) along dim; their mean, their sum, or each ("none")
 
     Gradients:
-        dL/dx = (p - one_hot) g / N for the mean of N samples, (p - one_hot) g for their sum
+        dL/dx = (p - one_hot) g, with g / N for the mean of N samples
 
     Shape:
         scores x (N, C, ...), one_hot bool like x, True at the label -> ()

@@ -1,7 +1,6 @@
-"""See backprop happen: the graph behind a loss as a picture, and one training step as a film in one HTML page.
+"""See backprop happen: `graph` draws the graph behind a loss, `player` records one training step frame by frame.
 
-`graph(loss, model)` draws; `player(loss, model, optimizer, path)` records a real step and writes the page. Nothing else
-in minigrad knows of this package, so recording costs nothing when it is off.
+The rest of minigrad does not import this package, and recording costs nothing unless it is used.
 """
 
 from .draw import Graph, graph

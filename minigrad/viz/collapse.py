@@ -1,4 +1,4 @@
-"""A large graph made small: ops that belong together become one box, so that 500 of them are still a picture."""
+"""Collapse a large graph: ops that belong together become one box, so that a graph of 500 ops is still readable."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from itertools import groupby
 
 from .trace import Vertex
 
-LONGEST_PATTERN = 12
+MAX_PATTERN = 12
 
 
 @dataclass
 class Box:
-    """Vertices drawn as one: a leaf, an op, or a run of ops with the parameters that only they use."""
+    """Vertices drawn as one box: a leaf, an op, or a run of ops with the parameters that only they use."""
 
     vertices: list[Vertex]
     title: str = ""
@@ -29,13 +29,13 @@ class Box:
 
     @property
     def kind(self) -> str:
-        """As `Vertex.kind`, or "fold"."""
-        return self.vertices[0].kind if len(self.vertices) == 1 else "fold"
+        """As `Vertex.kind`, or "collapsed"."""
+        return self.vertices[0].kind if len(self.vertices) == 1 else "collapsed"
 
 
 @dataclass
 class Run:
-    """Ops that follow each other in time. Runs in the order of time never form a cycle, however they are joined."""
+    """Consecutive ops in the order of computation. Joining neighbouring runs therefore never makes a cycle."""
 
     ops: list[Vertex]
     title: str
@@ -43,16 +43,18 @@ class Run:
     @property
     def pattern(self) -> tuple[str, ...]:
         """The names of its ops."""
-        return tuple(vertex.deed for vertex in self.ops)
+        return tuple(vertex.op_name for vertex in self.ops)
 
 
 def by_module(ops: list[Vertex], depth: int) -> list[Run]:
-    """Runs of ops of the same module, its dotted name cut after `depth` parts. An op without parameters goes with the
-    one before it."""
+    """Runs of ops of the same module, with its dotted name cut after `depth` parts.
+
+    An op without parameters belongs to the module of the op before it.
+    """
     current, labels = "", []
     for vertex in ops:
         if vertex.is_loss:
-            current = "the loss"
+            current = "loss"
         elif vertex.module:
             current = ".".join(vertex.module.split(".")[:depth])
         labels.append(current)
@@ -65,17 +67,17 @@ def by_module(ops: list[Vertex], depth: int) -> list[Run]:
 
 
 def summary(names: tuple[str, ...]) -> str:
-    """`linear, relu`; of many names the first ones."""
+    """`linear, relu`; the first three of more than four names."""
     return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])}, … ({len(names)} ops)"
 
 
 def by_repetition(runs: list[Run]) -> list[Run]:
-    """Neighbours that repeat a pattern joined: mul, add, mul, add, ... becomes `250 × (mul, add)`."""
+    """Join repeated patterns: mul, add, mul, add, ... becomes `250 × (mul, add)`."""
     patterns = [run.pattern for run in runs]
     joined, i = [], 0
     while i < len(runs):
         width, times = 1, 1
-        for w in range(1, min(LONGEST_PATTERN, (len(runs) - i) // 2) + 1):
+        for w in range(1, min(MAX_PATTERN, (len(runs) - i) // 2) + 1):
             k = 1
             while patterns[i + k * w : i + (k + 1) * w] == patterns[i : i + w]:
                 k += 1
@@ -93,17 +95,19 @@ def by_repetition(runs: list[Run]) -> list[Run]:
     return joined
 
 
-def cut(runs: list[Run], limit: int) -> list[Run]:
-    """Runs of about equal numbers of ops, `limit` of them, whatever they contain."""
+def split_evenly(runs: list[Run], limit: int) -> list[Run]:
+    """Split all ops into `limit` runs of about the same number of ops."""
     ops = [vertex for run in runs for vertex in run.ops]
     size = -(-len(ops) // limit)
     parts = [ops[i : i + size] for i in range(0, len(ops), size)]
     return [Run(part, f"{part[0].name} … {part[-1].name} ({len(part)} ops)") for part in parts]
 
 
-def fold(vertices: list[Vertex], limit: int) -> list[Box]:
-    """At most about `limit` boxes for the ops: one each if they are few, else folded by module, the finest that fits,
-    then by repetition, then by equal parts. What only one fold uses goes into it.
+def collapse(vertices: list[Vertex], limit: int) -> list[Box]:
+    """Boxes for the vertices, about `limit` of them for the ops.
+
+    A small graph has one box for each vertex. A larger one is collapsed by module, at the finest level that fits, then
+    by repetition, then into equal parts. If there are many leaves, those of a single collapsed box are part of it.
     """
     ops = [vertex for vertex in vertices if vertex.node is not None]
     if len(ops) <= limit:
@@ -115,23 +119,23 @@ def fold(vertices: list[Vertex], limit: int) -> list[Box]:
         if len(runs) <= limit:
             break
     if len(runs) == 1 or not any(vertex.module for vertex in ops):
-        runs = [Run([vertex], vertex.deed) for vertex in ops]
+        runs = [Run([vertex], vertex.op_name) for vertex in ops]
     if len(runs) > limit:
         runs = by_repetition(runs)
     if len(runs) > limit:
-        runs = cut(runs, limit)
-    home = {vertex.index: i for i, run in enumerate(runs) for vertex in run.ops}
-    folded: list[list[Vertex]] = [[] for _ in runs]
+        runs = split_evenly(runs, limit)
+    run_of = {vertex.index: i for i, run in enumerate(runs) for vertex in run.ops}
+    inner_leaves: list[list[Vertex]] = [[] for _ in runs]
     boxes: list[tuple[int, Box]] = []
-    alike = {kind: [v for v in vertices if v.kind == kind] for kind in ("parameter", "data")}
+    leaves = {kind: [v for v in vertices if v.kind == kind] for kind in ("parameter", "data")}
     for vertex in vertices:
         if vertex.node is None:
-            users = {home[user] for user, _ in vertex.users}
+            users = {run_of[user] for user, _ in vertex.users}
             alone = len(users) == 1 and len(runs[min(users)].ops) > 1
-            if alone and len(alike[vertex.kind]) > 3:
-                folded[min(users)].append(vertex)
+            if alone and len(leaves[vertex.kind]) > 3:
+                inner_leaves[min(users)].append(vertex)
             else:
                 boxes.append((2 * min(users), Box([vertex])))
     for i, run in enumerate(runs):
-        boxes.append((2 * i + 1, Box([*folded[i], *run.ops], run.title if len(run.ops) > 1 else "")))
+        boxes.append((2 * i + 1, Box([*inner_leaves[i], *run.ops], run.title if len(run.ops) > 1 else "")))
     return [box for _, box in sorted(boxes, key=lambda pair: pair[0])]

@@ -1,4 +1,4 @@
-"""The graph behind a loss as DOT text and as an SVG that needs nothing else."""
+"""Draw the graph behind a loss: as DOT text, and as a self-contained SVG."""
 
 from __future__ import annotations
 
@@ -10,28 +10,41 @@ from typing import Any
 
 from ..autograd.tensor import Tensor, grad
 from ..nn.module import Module
-from .collapse import Box, fold
+from .collapse import Box, collapse
 from .formatting import number, shape_text
 from .layout import layered
 from .trace import Vertex, host, title, trace
 
-WIDTH, GAP, LINE = 168, 44, 17  # of a box, between boxes, from line to line: in pixels
+WIDTH, GAP, LINE = 168, 44, 17  # the width of a box, the gap between boxes, the height of a line: in pixels
 
 STYLE = """
 .mg-graph{--paper:#fbfaf7;--ink:#22262b;--soft:#5d6570;--line:#a9aeb6;--op:#fff;--parameter:#fdf0dc;--data:#e4eef8;
---fold:#ece9f6;--gradient:#a5176b;font-family:system-ui,-apple-system,"Segoe UI",sans-serif}
+--collapsed:#ece9f6;--gradient:#a5176b;font-family:system-ui,-apple-system,"Segoe UI",sans-serif}
 @media (prefers-color-scheme:dark){.mg-graph{--paper:#16191d;--ink:#e9e7e2;--soft:#a4abb5;--line:#5b636d;--op:#22262c;
---parameter:#3b3021;--data:#1e2f42;--fold:#2d2940;--gradient:#f08fc6}}
+--parameter:#3b3021;--data:#1e2f42;--collapsed:#2d2940;--gradient:#f08fc6}}
 .mg-graph .paper{fill:var(--paper)}.mg-graph path{fill:none;stroke:var(--line);stroke-width:1.5}
 .mg-graph marker path{fill:var(--line);stroke:none}.mg-graph rect.box{stroke:var(--line)}
 .mg-graph .op{fill:var(--op)}.mg-graph .parameter{fill:var(--parameter)}.mg-graph .data{fill:var(--data)}
-.mg-graph .fold{fill:var(--fold)}.mg-graph text{fill:var(--soft);font-size:12px}
+.mg-graph .collapsed{fill:var(--collapsed)}.mg-graph text{fill:var(--soft);font-size:12px}
 .mg-graph text.title{fill:var(--ink);font-size:13px;font-weight:600}.mg-graph text.gradient{fill:var(--gradient)}
 """
 
 
 class Graph:
-    """A drawn graph: `dot` (text for Graphviz) and `svg` (a picture by itself, which a notebook shows)."""
+    """A drawn graph. A notebook shows it as a picture; `str(graph)` is its DOT text.
+
+    Attributes:
+        svg: the picture, light or dark as the page around it.
+        dot: the same graph as text for Graphviz.
+        boxes: the number of boxes.
+
+    Example:
+        >>> import minigrad as mg
+        >>> from minigrad import viz
+        >>> x = mg.tensor(3.0, requires_grad=True)
+        >>> viz.graph(x * x, names={"x": x})
+        <Graph of 2 boxes: .svg, .dot, .save(path)>
+    """
 
     def __init__(self, dot: str, svg: str, boxes: int) -> None:
         self.dot = dot
@@ -48,17 +61,36 @@ class Graph:
         return self.svg
 
     def save(self, path: str | Path) -> Path:
-        """Write the file that the ending of `path` names: .svg, or .dot (also .gv). Raises ValueError for another."""
+        """Write the graph to a file.
+
+        Args:
+            path: ends in .svg, or in .dot or .gv for DOT text.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: `path` has another ending.
+
+        Example:
+            >>> import tempfile
+            >>> import minigrad as mg
+            >>> from minigrad import viz
+            >>> drawn = viz.graph(mg.ones(2, requires_grad=True).sum())
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     drawn.save(f"{folder}/graph.svg").name
+            'graph.svg'
+        """
         path = Path(path)
         texts = {".svg": self.svg, ".dot": self.dot, ".gv": self.dot}
         if path.suffix not in texts:
-            raise ValueError(f"graph: expected a path that ends in .svg, .dot or .gv, got {path}")
+            raise ValueError(f"graph: expected a path that ends in .svg, .dot or .gv, got {path}; use graph.svg")
         path.write_text(texts[path.suffix], encoding="utf-8")
         return path
 
 
-def numbers(array: Any, label: str) -> list[str]:
-    """The numbers of an array in a few lines: all of up to 12, of more the range."""
+def number_lines(array: Any, label: str) -> list[str]:
+    """The numbers of an array in a few lines: all of up to 12, the range of more."""
     if array.size == 0:
         return [f"{label} (no numbers)"]
     if array.size == 1:
@@ -78,44 +110,65 @@ def graph(
     names: Mapping[str, Tensor] | None = None,
     limit: int = 24,
 ) -> Graph:
-    """The graph that `loss` was computed by: a box for each Tensor, with the op that made it and its shape.
+    """Draw the computation graph of `loss`: a box for each Tensor, with its op and its shape.
 
-    `model` gives the parameters their names, `names` (a dict) other Tensors. `values` and `gradients` write the
-    numbers: up to 12, of larger arrays the range. A graph of more than `limit` ops is folded by module, then where ops
-    repeat. Nothing changes: no `.grad` is touched and the graph is kept. Raises RuntimeError after backward has freed
-    the graph, ValueError for a limit below 2.
+    Draw it before backward, which frees the graph. Drawing changes nothing: no `.grad` is written, and the graph stays.
 
-    >>> graph(loss, model, values=True).save("graph.svg")  # doctest: +SKIP
+    Args:
+        loss: a Tensor with a graph, of any shape.
+        model: its parameters have their dotted names, as in `model.named_parameters()`.
+        values: write the numbers of each Tensor: up to 12, and the range of more.
+        gradients: write the numbers of each gradient, too.
+        names: other Tensors, by the name to show.
+        limit: collapse a graph of more ops, by module, then by repetition.
+
+    Returns:
+        A `Graph` with the attributes `svg` and `dot`.
+
+    Raises:
+        RuntimeError: `loss` has no graph, or backward has freed it.
+        TypeError: `loss` is not a Tensor, or `model` not a Module.
+        ValueError: `limit` is below 2.
+
+    Example:
+        >>> import minigrad as mg
+        >>> from minigrad import viz
+        >>> w, x = mg.tensor(3.0, requires_grad=True), mg.tensor(2.0)
+        >>> drawn = viz.graph(w * x, names={"w": w, "x": x}, values=True)
+        >>> drawn
+        <Graph of 3 boxes: .svg, .dot, .save(path)>
+        >>> "loss = mul" in drawn.svg, "value 6" in drawn.svg
+        (True, True)
     """
     if limit < 2:
         raise ValueError(f"graph: expected a limit of 2 or more, got {limit}")
     vertices = trace(loss, model, names)
-    slopes: dict[int, Any] = {}
+    gradient_of: dict[int, Any] = {}
     if gradients:
-        wanted = [vertex for vertex in vertices if vertex.tensor.requires_grad]
-        found = grad(loss, [vertex.tensor for vertex in wanted], retain_graph=True)
-        slopes = {vertex.index: host(g.array) for vertex, g in zip(wanted, found) if g is not None}
-    boxes = fold(vertices, limit)
-    home = {vertex.index: i for i, box in enumerate(boxes) for vertex in box.vertices}
-    pairs = [(home[source], home[v.index]) for v in vertices for _, source in v.inputs]
+        differentiable = [vertex for vertex in vertices if vertex.tensor.requires_grad]
+        found = grad(loss, [vertex.tensor for vertex in differentiable], retain_graph=True)
+        gradient_of = {vertex.index: host(g.array) for vertex, g in zip(differentiable, found) if g is not None}
+    boxes = collapse(vertices, limit)
+    box_of = {vertex.index: i for i, box in enumerate(boxes) for vertex in box.vertices}
+    pairs = [(box_of[source], box_of[v.index]) for v in vertices for _, source in v.inputs]
     edges = sorted({(a, b) for a, b in pairs if a != b})
-    texts = [lines(box, values, slopes) for box in boxes]
-    twice = {edge: pairs.count(edge) for edge in edges}
-    return Graph(dot(boxes, texts, edges, twice), svg(boxes, texts, edges, twice), len(boxes))
+    texts = [box_lines(box, values, gradient_of) for box in boxes]
+    multiplicity = {edge: pairs.count(edge) for edge in edges}
+    return Graph(dot(boxes, texts, edges, multiplicity), svg(boxes, texts, edges, multiplicity), len(boxes))
 
 
-def lines(box: Box, values: bool, slopes: dict[int, Any]) -> list[tuple[str, str]]:
-    """What stands in a box: (class, text) line by line, the title first."""
+def box_lines(box: Box, values: bool, gradient_of: dict[int, Any]) -> list[tuple[str, str]]:
+    """The text of a box: (class, text) line by line, the title first."""
     if len(box.vertices) > 1:
         count = sum(math.prod(vertex.tensor.shape) for vertex in box.parameters)
-        held = [f"{len(box.parameters)} parameters, {count:,} numbers"] if box.parameters else []
-        return [("title", box.title), *(("", text) for text in (*held, shape_text(box.ops[-1].tensor.shape)))]
+        inside = [f"{len(box.parameters)} parameters, {count:,} numbers"] if box.parameters else []
+        return [("title", box.title), *(("", text) for text in (*inside, shape_text(box.ops[-1].tensor.shape)))]
     vertex: Vertex = box.vertices[0]
     text = [("title", title(vertex)), ("", shape_text(vertex.tensor.shape))]
     if values:
-        text += [("", line) for line in numbers(host(vertex.tensor.array), "value")]
-    if vertex.index in slopes:
-        text += [("gradient", line) for line in numbers(slopes[vertex.index], "gradient")]
+        text += [("", line) for line in number_lines(host(vertex.tensor.array), "value")]
+    if vertex.index in gradient_of:
+        text += [("gradient", line) for line in number_lines(gradient_of[vertex.index], "grad")]
     return text
 
 
@@ -123,22 +176,22 @@ def dot(
     boxes: list[Box],
     texts: list[list[tuple[str, str]]],
     edges: list[tuple[int, int]],
-    twice: dict[tuple[int, int], int],
+    multiplicity: dict[tuple[int, int], int],
 ) -> str:
-    """DOT text: `dot -Tpng` draws it, where Graphviz is installed."""
-    colours = {"op": "#ffffff", "parameter": "#fdf0dc", "data": "#e4eef8", "fold": "#ece9f6"}
+    """The graph as DOT text: `dot -Tpng` draws it, if Graphviz is installed."""
+    colours = {"op": "#ffffff", "parameter": "#fdf0dc", "data": "#e4eef8", "collapsed": "#ece9f6"}
     out = ["digraph minigrad {", "  rankdir=LR;", '  node [shape=box, style="rounded,filled", fontname="sans-serif"];']
     for i, (box, text) in enumerate(zip(boxes, texts)):
         label = "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for _, line in text)
         out.append(f'  n{i} [label="{label}", fillcolor="{colours[box.kind]}"];')
     for edge in edges:
-        label = f' [label="{twice[edge]}×"]' if twice[edge] > 1 else ""
+        label = f' [label="{multiplicity[edge]}×"]' if multiplicity[edge] > 1 else ""
         out.append(f"  n{edge[0]} -> n{edge[1]}{label};")
     return "\n".join([*out, "}", ""])
 
 
-def wrapped(text: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
-    """Lines cut at spaces, so that they fit into `width` letters."""
+def wrap(text: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+    """Lines broken at spaces, so that each has at most `width` letters."""
     out: list[tuple[str, str]] = []
     for kind, line in text:
         current = ""
@@ -156,10 +209,10 @@ def svg(
     boxes: list[Box],
     texts: list[list[tuple[str, str]]],
     edges: list[tuple[int, int]],
-    twice: dict[tuple[int, int], int],
+    multiplicity: dict[tuple[int, int], int],
 ) -> str:
-    """A picture by itself, in the light and dark of its surroundings."""
-    texts = [wrapped(text, 23) for text in texts]
+    """The graph as a self-contained SVG, light or dark as the page around it."""
+    texts = [wrap(text, 23) for text in texts]
     points, routes = layered(len(boxes), edges)
     columns = [
         [i for i, (c, _) in enumerate(points) if c == column] for column in range(int(max(p[0] for p in points)) + 1)
@@ -192,9 +245,9 @@ def svg(
                 x0, y0 = x + WIDTH / 2, y
                 path += f"H{x0:g}"
         out.append(f'<path d="{path}" marker-end="url(#mg-arrow)"/>')
-        if twice[edge] > 1:
+        if multiplicity[edge] > 1:
             x, y = at[-1][0] - WIDTH / 2 - 10, at[-1][1] - 6
-            out.append(f'<text x="{x:g}" y="{y:g}" text-anchor="end">{twice[edge]}×</text>')
+            out.append(f'<text x="{x:g}" y="{y:g}" text-anchor="end">{multiplicity[edge]}×</text>')
     for box, text, point, h in zip(boxes, texts, points, height):
         x, y = middle(point)
         left, top = x - WIDTH / 2, y - h / 2

@@ -1,4 +1,4 @@
-"""One training step as a film: a page of HTML that holds its recording and needs no network, no server, no library."""
+"""The player: a recording of one training step, frame by frame, as a self-contained HTML page that works offline."""
 
 from __future__ import annotations
 
@@ -13,49 +13,50 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd.tensor import Tensor
+from ..backend import unravel
 from ..nn.module import Module
 from ..optim import Optimizer
 from .formatting import shape_text
 from .layout import layered
-from .narration import ACTS, Director
+from .narration import PHASES, Narrator
 from .recorder import Recording, record
 from .trace import title, trace
 
-EXACT = 8192  # arrays up to this size are in the page number by number
-ROWS, COLUMNS, LARGEST = 32, 49, 8  # larger ones as means of blocks, with so many of their largest numbers
-MOST_OPS = 300
+MAX_EXACT_SIZE = 8192  # an array up to this size is in the page number by number
+BLOCK_ROWS, BLOCK_COLUMNS, N_LARGEST = 32, 49, 8  # a larger one as means of blocks, with its largest numbers
+MAX_OPS = 300
 
 
-class Shelf:
-    """The arrays of the page, each once."""
+class ArrayStore:
+    """The arrays of the page, each stored once."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
-        self.places: dict[int, int] = {}
-        self.kept: list[Any] = []  # an identity is only unique while its array lives
+        self.index_of: dict[int, int] = {}
+        self.arrays: list[Any] = []  # the id of an array is unique only as long as the array lives
 
     def add(self, array: Any, scale: str) -> int:
-        """The number of an array on the shelf; `scale` says by which colours it is drawn: value or gradient."""
-        if id(array) not in self.places:
-            self.places[id(array)] = len(self.entries)
+        """Store an array and return its index; `scale` is its colour scale, "value" or "gradient"."""
+        if id(array) not in self.index_of:
+            self.index_of[id(array)] = len(self.entries)
             self.entries.append({"scale": scale, **encode(array)})
-            self.kept.append(array)
-        return self.places[id(array)]
+            self.arrays.append(array)
+        return self.index_of[id(array)]
 
 
 def finite(value: Any) -> Any:
-    """A number that JSON knows, or its name: `nan`, `inf`."""
+    """A number for JSON, which has no nan and inf: they become text."""
     value = float(value)
     return value if math.isfinite(value) else str(value)
 
 
 def base64_of(array: Any) -> str:
-    """The bytes of an array of floats, the least significant first."""
+    """The bytes of an array of floats, little-endian."""
     return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
 
 
 def encode(array: Any) -> dict[str, Any]:
-    """An array for the page: all its numbers, or of a large one the means of blocks and the largest numbers."""
+    """An array for the page: all its numbers, or the means of blocks and the largest numbers of a large one."""
     shape = array.shape
     table = array.reshape(-1, shape[-1]) if shape else array.reshape(1, 1)
     if table.dtype.kind != "f":
@@ -64,31 +65,38 @@ def encode(array: Any) -> dict[str, Any]:
     entry: dict[str, Any] = {"shape": list(shape), "rows": rows, "columns": columns, "type": f"f{table.dtype.itemsize}"}
     if table.size:
         entry |= {"min": finite(table.min()), "max": finite(table.max()), "mean": finite(table.mean())}
-    if table.size <= EXACT:
+    if table.size <= MAX_EXACT_SIZE:
         return entry | {"data": base64_of(table)}
-    tall, wide = -(-rows // ROWS), -(-columns // COLUMNS)
+    tall, wide = -(-rows // BLOCK_ROWS), -(-columns // BLOCK_COLUMNS)
     means = [
         [finite(table[r : r + tall, c : c + wide].mean()) for c in range(0, columns, wide)]
         for r in range(0, rows, tall)
     ]
-    order = abs(table).ravel().argsort()[::-1][:LARGEST]
-    flat = table.ravel()
-    width = shape[-1]
-    largest = []
-    for i in map(int, order):
-        index, rest = [i % width], i // width
-        for n in reversed(shape[:-1]):
-            index.insert(0, rest % n)
-            rest //= n
-        largest.append([index, finite(flat[i])])
+    order = abs(table).ravel().argsort()[::-1][:N_LARGEST]
+    largest = [[unravel(int(i), shape), finite(table.flat[i])] for i in order]
     return entry | {"block": [tall, wide], "means": means, "largest": largest}
 
 
 class Player:
-    """The page of one training step: `path` (the file, if one was written), `html`, and the `recording` behind it.
+    """The page of one recorded training step. A notebook shows it in an iframe.
 
-    `frames` is the number of frames; `batch_frame` the one, counted from 1, that tells why the gradient of a bias is a
-    sum over the batch (None where no Linear layer has a bias).
+    Attributes:
+        html: the page.
+        path: the file, if one was written.
+        frames: the number of frames.
+        batch_frame: the frame, counted from 1, that explains why the gradient of a bias is a sum over the batch. None
+            if no linear layer has a bias.
+        recording: the arrays behind the page; `recording.gradient_of(name)` is the gradient of a parameter.
+
+    Example:
+        >>> import minigrad as mg
+        >>> from minigrad import nn, viz
+        >>> model = nn.Linear(3, 1)
+        >>> page = viz.player((model(mg.ones(2, 3)) ** 2).mean(), model, path=None)
+        >>> page.frames, page.batch_frame
+        (10, 9)
+        >>> page.recording.gradient_of("weight").shape
+        (1, 3)
     """
 
     def __init__(self, html: str, recording: Recording, frames: list[dict[str, Any]], path: Path | None) -> None:
@@ -99,8 +107,8 @@ class Player:
         self.path = path
 
     def __repr__(self) -> str:
-        where = f" in {self.path}" if self.path else ""
-        return f"<Player of {self.frames} frames{where}: open the file in a browser>"
+        where = f" in {self.path}: open it in a browser" if self.path else ""
+        return f"<Player of {self.frames} frames{where}>"
 
     def _repr_html_(self) -> str:
         return (
@@ -119,35 +127,57 @@ def player(
     image: tuple[int, int] | None = None,
     heading: str = "One training step",
 ) -> Player:
-    """Take one real training step, record it, and write it as a page that plays it: backward, step and zero_grad are
-    run here, so call none of them on `loss` before.
+    """Run one real training step, record it, and write it as a page that plays it frame by frame.
 
-    The page has five acts: predict, loss, gradients, adjust, reset; without an optimizer the first three. `names` names
-    Tensors that `model` does not; `image` (height, width) says that each sample is a picture. With `path=None` no file
-    is written. Raises RuntimeError where nothing was recorded or backward has run already, ValueError for a loss of
-    more than one number or a graph of more than 300 ops.
+    The page has five phases: predict, loss, gradients, update, reset; without an optimizer, the first three. The player
+    itself calls `loss.backward()`, `optimizer.step()` and `optimizer.zero_grad()`.
 
-    >>> player(F.cross_entropy(model(x), y), model, optimizer, "step.html")  # doctest: +SKIP
+    Args:
+        loss: a Tensor of one number, before backward.
+        model: its parameters have their dotted names, as in `model.named_parameters()`.
+        optimizer: takes the step.
+        path: the file to write; None writes none.
+        names: other Tensors, by the name to show.
+        image: (height, width), if each sample is an image.
+        heading: the title of the page.
+
+    Returns:
+        A `Player` with the attributes `html`, `frames` and `recording`.
+
+    Raises:
+        RuntimeError: `loss` has no graph, or backward has freed it.
+        TypeError: an argument has a wrong type.
+        ValueError: `loss` has more than one number, or its graph more than 300 ops.
+
+    Example:
+        >>> import minigrad as mg
+        >>> from minigrad import nn, optim, viz
+        >>> from minigrad.nn import functional as F
+        >>> model = nn.Linear(3, 2)
+        >>> optimizer = optim.SGD(model.parameters(), lr=0.1)
+        >>> loss = F.cross_entropy(model(mg.ones(4, 3)), mg.tensor([0, 1, 1, 0]))
+        >>> viz.player(loss, model, optimizer, path=None)
+        <Player of 11 frames>
     """
     ops = sum(vertex.node is not None for vertex in trace(loss, model, names))
-    if ops > MOST_OPS:
+    if ops > MAX_OPS:
         raise ValueError(
-            f"player: expected a graph of at most {MOST_OPS} ops, got {ops}; take a smaller model, or draw it with "
-            "graph()"
+            f"player: expected a graph of at most {MAX_OPS} ops, got {ops}; use a smaller model, or draw it "
+            "with graph()"
         )
     recording = record(loss, model, optimizer, names)
-    shelf = Shelf()
-    film = Director(recording, shelf.add, image).direct()
+    store = ArrayStore()
+    frames = Narrator(recording, store.add, image).narrate()
     edges = sorted({(i, vertex.index) for vertex in recording.vertices for _, i in vertex.inputs})
     layout = layered(len(recording.vertices), edges)
-    number = {edge: i for i, edge in enumerate(edges)}
-    for frame in film.frames:
-        frame["edges"] = [number[edge] for edge in frame["edges"]]
+    edge_number = {edge: i for i, edge in enumerate(edges)}
+    for frame in frames.sequence:
+        frame["edges"] = [edge_number[edge] for edge in frame["edges"]]
     page = {
         "heading": heading,
-        "acts": ACTS,
-        "frames": film.frames,
-        "arrays": shelf.entries,
+        "phases": PHASES,
+        "frames": frames.sequence,
+        "arrays": store.entries,
         "vertices": [
             {
                 "name": vertex.name,
@@ -155,8 +185,8 @@ def player(
                 "kind": vertex.kind,
                 "shape": shape_text(recording.shapes[vertex.index]),
                 "at": layout.points[vertex.index],
-                "values": film.values.get(vertex.index, []),
-                "gradients": film.gradients.get(vertex.index, []),
+                "values": frames.values.get(vertex.index, []),
+                "gradients": frames.gradients.get(vertex.index, []),
             }
             for vertex in recording.vertices
         ],
@@ -166,14 +196,14 @@ def player(
     if path is not None:
         path = Path(path)
         path.write_text(html, encoding="utf-8")
-    return Player(html, recording, film.frames, path)
+    return Player(html, recording, frames.sequence, path)
 
 
 def assemble(page: dict[str, Any]) -> str:
-    """The page: the template with its style, its script and its recording in their places."""
+    """The page: the template, with its style, script and recording filled in."""
     source = files(__package__)
     html, style, script = ((source / f"player.{ending}").read_text("utf-8") for ending in ("html", "css", "js"))
-    # Inside <script> a "<" could end the element; its escape is the same text to JSON.
+    # A "<" could end the <script> element; for JSON its escape is the same text.
     text = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     contents = {"heading": escape(page["heading"]), "style": style, "recording": text, "script": script}
     return re.sub(r"\{\{(\w+)\}\}", lambda mark: contents[mark[1]], html)

@@ -1,15 +1,15 @@
 "use strict";
-// Shows the recording of one training step. A frame is a function of its number: draw(i) sets everything that a frame
-// decides, so going back is the same as going there for the first time.
+// The player: shows the recording of one training step, frame by frame. draw() sets everything that depends on the frame,
+// so a frame looks the same however it is reached.
 
-const film = JSON.parse(document.getElementById("recording").textContent);
+const recording = JSON.parse(document.getElementById("recording").textContent);
 const $ = (id) => document.getElementById(id);
-const last = film.frames.length - 1;
-const narrow = matchMedia("(max-width: 720px)");
-const state = { frame: 0, playing: 0, numbers: false, way: null };
+const last = recording.frames.length - 1;
+const narrow = matchMedia("(max-width: 720px)"), low = matchMedia("(min-width: 721px) and (max-height: 700px)");
+const state = { frame: 0, playing: 0, numbers: false, path: null };
 
 // ---- numbers
-const arrays = film.arrays.map((entry) => {
+const arrays = recording.arrays.map((entry) => {
   if (entry.data === undefined) return entry;
   const bytes = Uint8Array.from(atob(entry.data), (c) => c.charCodeAt(0));
   return { ...entry, numbers: entry.type === "f8" ? new Float64Array(bytes.buffer) : new Float32Array(bytes.buffer) };
@@ -21,11 +21,11 @@ function text(value, digits = 4) {
   const short = Math.abs(value) < 1e-4 && value !== 0 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));
   return short.replace("-", "−").replace("e-", "e−").replace("e+", "e");
 }
-// As many digits as tell a number from its neighbours: 9 for float32, 17 for float64.
+// Enough digits to be exact: 9 for float32, 17 for float64.
 const exact = (array, value) => text(value, array.type === "f4" ? 9 : 17);
 const size = (array) => (array.shape.length === 0 ? "1 number" : array.shape.length === 1 ? `${array.shape[0]} number${array.shape[0] === 1 ? "" : "s"}` : array.shape.join(" × "));
 
-// What is drawn of an array: its numbers, or the means of blocks.
+// The cells of an array: its numbers, or the means of blocks.
 const grid = (array) =>
   array.numbers
     ? { rows: array.rows, columns: array.columns, at: (r, c) => array.numbers[r * array.columns + c] }
@@ -45,11 +45,11 @@ const peaks = arrays.map(peak);
 
 // The index in the array's own shape of a row and column of its table.
 function index(array, r, c) {
-  const place = [];
-  if (array.shape.length) place.push(c);
+  const position = [];
+  if (array.shape.length) position.push(c);
   let rest = r;
-  for (let i = array.shape.length - 2; i >= 0; i--) { place.unshift(rest % array.shape[i]); rest = Math.floor(rest / array.shape[i]); }
-  return place.length ? `[${place.join(", ")}]` : "";
+  for (let i = array.shape.length - 2; i >= 0; i--) { position.unshift(rest % array.shape[i]); rest = Math.floor(rest / array.shape[i]); }
+  return position.length ? `[${position.join(", ")}]` : "";
 }
 
 // ---- colours
@@ -71,7 +71,7 @@ function shade(scale) {
   });
 }
 const mix = (scale, sign, t) => palette.zero.map((z, i) => Math.round(z + (palette[scale][sign][i] - z) * t));
-// Small numbers stay visible: colour grows with the root of a number rather than with the number.
+// Colour grows with the square root of a number, so that small numbers stay visible.
 const strength = (value, best) => (best ? Math.sqrt(Math.abs(value) / best) : 0);
 function colour(array, value, best, most = 1) {
   if (!Number.isFinite(value)) return [128, 128, 128];
@@ -90,7 +90,7 @@ function imageOf(id) {
   images.set(id, image);
   return image;
 }
-// Images are made ahead of their frames, one at a time, so that no frame has to wait for its own.
+// Images are made ahead of time, one by one, so that every frame appears at once.
 function warm(id) {
   if (id === arrays.length) return;
   warming = setTimeout(() => { imageOf(id); warm(id + 1); });
@@ -110,10 +110,10 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children);
   return element;
 }
-// A sentence marks its numbers with backticks.
-const sentence = (words) => words.split("`").map((piece, i) => (i % 2 ? make("b", {}, piece) : piece));
-// The entry of a timeline that holds at a frame.
-function holds(timeline, frame) {
+// A caption marks its numbers and names with backticks.
+const marked = (caption) => caption.split("`").map((piece, i) => (i % 2 ? make("b", {}, piece) : piece));
+// The entry of a timeline that is valid at a frame.
+function entryAt(timeline, frame) {
   let found = null;
   for (const entry of timeline) if (entry[0] <= frame) found = entry;
   return found;
@@ -121,19 +121,19 @@ function holds(timeline, frame) {
 
 // ---- the graph
 const cards = [];
-const wires = film.edges.map(() => document.createElementNS("http://www.w3.org/2000/svg", "path"));
+const wires = recording.edges.map(() => document.createElementNS("http://www.w3.org/2000/svg", "path"));
 
 function place() {
-  const column = narrow.matches ? 7 : 8.4, along = narrow.matches ? 6.7 : 11.1, aside = narrow.matches ? 7.5 : 5.7, tall = 5.1;
+  const column = narrow.matches ? 7 : 8.4, along = narrow.matches ? 6.7 : 11.1, aside = narrow.matches ? 7.5 : low.matches ? 4.8 : 5.7, tall = low.matches ? 4.1 : 5.1;
   const spot = ([c, r]) => (narrow.matches ? [r * aside, c * along] : [c * along, r * aside]);
   let right = 0, bottom = 0;
   const reach = ([x, y]) => { right = Math.max(right, x + column); bottom = Math.max(bottom, y + tall); return [x, y]; };
-  film.vertices.forEach((vertex, i) => {
+  recording.vertices.forEach((vertex, i) => {
     const [x, y] = reach(spot(vertex.at));
     cards[i].style.left = `${x}rem`;
     cards[i].style.top = `${y}rem`;
   });
-  film.edges.forEach((edge, i) => {
+  recording.edges.forEach((edge, i) => {
     const points = edge.route.map((p) => reach(spot(p)));
     let path = "";
     points.forEach(([x, y], k) => {
@@ -153,74 +153,74 @@ function place() {
   $("edges").setAttribute("viewBox", `0 0 ${right} ${bottom}`);
 }
 
-// Every wire that leads from the loss down to a vertex is one that leaves it, or leaves what it went into.
-function ways(vertex) {
-  const count = new Array(film.vertices.length).fill(0), on = new Set(), seen = new Set([vertex]);
-  count[film.vertices.length - 1] = 1;
-  for (let v = film.vertices.length - 2; v >= vertex; v--)
-    for (const edge of film.edges) if (edge.from === v) count[v] += count[edge.to];
-  for (let v = vertex; v < film.vertices.length; v++)
-    if (seen.has(v)) film.edges.forEach((edge, i) => { if (edge.from === v) { on.add(i); seen.add(edge.to); } });
+// The paths from the loss to a vertex: how many there are, and the edges (on) and vertices (seen) that belong to them.
+function paths(vertex) {
+  const count = new Array(recording.vertices.length).fill(0), on = new Set(), seen = new Set([vertex]);
+  count[recording.vertices.length - 1] = 1;
+  for (let v = recording.vertices.length - 2; v >= vertex; v--)
+    for (const edge of recording.edges) if (edge.from === v) count[v] += count[edge.to];
+  for (let v = vertex; v < recording.vertices.length; v++)
+    if (seen.has(v)) recording.edges.forEach((edge, i) => { if (edge.from === v) { on.add(i); seen.add(edge.to); } });
   return { count: count[vertex], on, seen };
 }
 function chain(vertex) {
-  const names = [film.vertices[vertex].name];
+  const names = [recording.vertices[vertex].name];
   for (let v = vertex; ;) {
-    const edge = film.edges.find((e) => e.from === v);
+    const edge = recording.edges.find((e) => e.from === v);
     if (!edge) break;
-    names.push(film.vertices[(v = edge.to)].name);
+    names.push(recording.vertices[(v = edge.to)].name);
   }
   return names.reverse().join(" → ");
 }
-// The classes of cards and wires, from the frame and from what is pointed at.
-function dress() {
-  const frame = film.frames[state.frame];
-  const found = state.way === null ? { on: new Set(), seen: new Set() } : ways(state.way);
+// Set the classes of cards and wires, from the frame and from the vertex that is pointed at.
+function setClasses() {
+  const frame = recording.frames[state.frame];
+  const found = state.path === null ? { on: new Set(), seen: new Set() } : paths(state.path);
   const put = (element, ...names) => element.setAttribute("class", names.filter(Boolean).join(" "));
   cards.forEach((card, i) => {
-    const vertex = film.vertices[i], bare = holds(vertex.values, state.frame) === null;
-    put(card, "card", vertex.kind, bare && "bare", frame.focus === i && "focus", frame.to === i && "to", found.seen.has(i) && "way");
+    const vertex = recording.vertices[i], bare = entryAt(vertex.values, state.frame) === null;
+    put(card, "card", vertex.kind, bare && "bare", frame.focus === i && "focus", frame.target === i && "target", found.seen.has(i) && "path");
   });
-  wires.forEach((wire, i) => put(wire, "wire", frame.edges.includes(i) && "on", frame.act === 3 && "back", found.on.has(i) && "way"));
+  wires.forEach((wire, i) => put(wire, "wire", frame.edges.includes(i) && "on", frame.phase === 3 && "back", found.on.has(i) && "path"));
   return found;
 }
-function showWays(vertex) {
-  state.way = vertex;
-  const found = dress();
-  const many = found.count === 1 ? "One way leads" : `${found.count} ways lead`;
-  $("ways").textContent = vertex === null || vertex === film.vertices.length - 1 ? "" : `${many} from the loss to ${film.vertices[vertex].name}: ${chain(vertex)}${found.count > 1 ? ", and others" : ""}`;
+function showPaths(vertex) {
+  state.path = vertex;
+  const found = setClasses();
+  const many = found.count === 1 ? "One path leads" : `${found.count} paths lead`;
+  $("paths").textContent = vertex === null || vertex === recording.vertices.length - 1 ? "" : `${many} from the loss to ${recording.vertices[vertex].name}: ${chain(vertex)}${found.count > 1 ? ", and others" : ""}`;
 }
-// The next frame about a vertex, and after the last one the first.
-function about(vertex) {
-  const frames = film.frames.map((f, i) => [f, i]).filter(([f]) => f.focus === vertex || f.to === vertex || f.edges.some((e) => film.edges[e].from === vertex)).map(([, i]) => i);
+// The next frame about a vertex; after the last one, the first.
+function nextFrameOf(vertex) {
+  const frames = recording.frames.map((f, i) => [f, i]).filter(([f]) => f.focus === vertex || f.target === vertex || f.edges.some((e) => recording.edges[e].from === vertex)).map(([, i]) => i);
   return frames.find((i) => i > state.frame) ?? frames[0] ?? state.frame;
 }
 
 function build() {
   wires.forEach((wire) => $("edges").append(wire));
-  film.vertices.forEach((vertex, i) => {
+  recording.vertices.forEach((vertex, i) => {
     const card = make("button", { type: "button", class: "card" });
-    card.append(make("b", {}, vertex.title), make("small", {}, vertex.shape), make("span", { class: "slots" }, make("span", { class: "slot" }), make("span", { class: "slot" })));
-    card.addEventListener("click", () => go(about(i)));
-    card.addEventListener("pointerenter", () => showWays(i));
-    card.addEventListener("pointerleave", () => showWays(null));
-    card.addEventListener("focus", () => { if (card.matches(":focus-visible")) showWays(i); });
-    card.addEventListener("blur", () => showWays(null));
+    card.append(make("b", {}, vertex.title), make("small", {}, vertex.shape), make("span", { class: "slots" }, make("span", { class: "slot" }), make("span", { class: "slot" })), make("i", { class: "letter" }), make("i", { class: "letter" }));
+    card.addEventListener("click", () => go(nextFrameOf(i)));
+    card.addEventListener("pointerenter", () => showPaths(i));
+    card.addEventListener("pointerleave", () => showPaths(null));
+    card.addEventListener("focus", () => { if (card.matches(":focus-visible")) showPaths(i); });
+    card.addEventListener("blur", () => showPaths(null));
     cards.push(card);
     $("cards").append(card);
   });
-  film.acts.forEach((name, i) => {
-    const first = film.frames.findIndex((frame) => frame.act === i + 1);
+  recording.phases.forEach((name, i) => {
+    const first = recording.frames.findIndex((frame) => frame.phase === i + 1);
     const button = make("button", { type: "button", "aria-keyshortcuts": i + 1 }, make("span", { "aria-hidden": "true" }, `${i + 1}`), name);
     button.disabled = first < 0;
     button.addEventListener("click", () => go(first));
-    $("acts").append(make("li", {}, button));
+    $("phases").append(make("li", {}, button));
   });
   $("time").max = last;
   place();
 }
 
-// ---- the stage
+// ---- the panels
 function slot(element, entry) {
   const id = entry ? entry[1] : null, note = entry && entry[2] ? entry[2] : "";
   const shows = [id, note, document.documentElement.dataset.theme].join();
@@ -237,7 +237,7 @@ function slot(element, entry) {
 
 const few = (array) => array.numbers && array.rows <= 4 && array.columns <= 4;
 
-function table(part, id, cursor) {
+function table(panel, id, cursor) {
   const array = arrays[id];
   if (!array.numbers) {
     const rows = array.largest.map(([where, value]) => make("tr", {}, make("th", { scope: "row" }, `[${where.join(", ")}]`), cell(array, Number(value), id, false)));
@@ -261,19 +261,19 @@ function cell(array, value, id, at) {
   return make("td", { style: `background:rgb(${tint.join(" ")})`, title: exact(array, value), class: at ? "at" : undefined }, text(value));
 }
 
-function matrix(part, linked) {
-  const id = part.array, array = arrays[id], { rows, columns, at } = grid(array);
-  const caption = make("figcaption", {}, make("b", {}, part.label), make("small", {}, part.text ? `${part.text} · ${size(array)}` : size(array)));
+function matrix(panel, linked) {
+  const id = panel.array, array = arrays[id], { rows, columns, at } = grid(array);
+  const caption = make("figcaption", {}, make("b", {}, panel.label), panel.meaning && ` = ${panel.meaning}`, make("small", {}, size(array)));
   const figure = make("figure", { "data-array": id }, caption);
   if (!rows || !columns) return figure;
   const body = make("div", {}), readout = make("p", { class: "readout cell" });
   let cursor = peaks[id].where;
   if (few(array)) {
-    figure.append(table(part, id, cursor));
+    figure.append(table(panel, id, cursor));
     return figure;
   }
   const heat = make("div", { class: "heat", tabindex: "0", role: "img" });
-  heat.setAttribute("aria-label", `${part.label} ${part.text}, ${size(array)}: from ${text(array.min)} to ${text(array.max)}, mean ${text(array.mean)}. Arrow keys read its numbers.`);
+  heat.setAttribute("aria-label", `${panel.label}${panel.meaning && ` = ${panel.meaning}`}, ${size(array)}: from ${text(array.min)} to ${text(array.max)}, mean ${text(array.mean)}. Arrow keys read its numbers.`);
   const most = narrow.matches ? [10, 7] : [11.5, 8.6], natural = state.numbers ? 0.7 : 1.35;
   const s = Math.min(natural, most[0] / columns, most[1] / rows);
   const wide = Math.max(s * columns, Math.min(most[0], natural * columns, 2.6)), tall = Math.max(s * rows, Math.min(most[1], natural * rows, 2.6));
@@ -282,7 +282,7 @@ function matrix(part, linked) {
   const canvas = make("canvas"), mark = make("i");
   paint(canvas, id);
   heat.append(canvas, mark);
-  if (part.column !== undefined) heat.append(make("u", { style: `left:calc(${(100 * part.column) / columns}% - 3px);width:calc(${100 / columns}% + 6px)` }));
+  if (panel.column !== undefined) heat.append(make("u", { style: `left:calc(${(100 * panel.column) / columns}% - 3px);width:calc(${100 / columns}% + 6px)` }));
   function point(r, c) {
     cursor = [Math.max(0, Math.min(rows - 1, r)), Math.max(0, Math.min(columns - 1, c))];
     mark.style.cssText = `left:${(100 * cursor[1]) / columns}%;top:${(100 * cursor[0]) / rows}%;width:${100 / columns}%;height:${100 / rows}%`;
@@ -291,7 +291,7 @@ function matrix(part, linked) {
       const [high, broad] = array.block, r0 = cursor[0] * high, c0 = cursor[1] * broad;
       readout.textContent = `mean of rows ${r0}–${Math.min(array.rows, r0 + high) - 1}, columns ${c0}–${Math.min(array.columns, c0 + broad) - 1}: ${text(at(...cursor))}`;
     }
-    if (state.numbers) body.replaceChildren(wrapped(table(part, id, cursor), part.label));
+    if (state.numbers) body.replaceChildren(scrollable(table(panel, id, cursor), `Numbers of ${panel.label}`));
   }
   const together = (r, c) => (linked.some((other) => other.point === point) ? linked.forEach((other) => other.point(r, c)) : point(r, c));
   if (linked.ids.includes(id)) {
@@ -317,43 +317,47 @@ function matrix(part, linked) {
   figure.cursor = cursor;
   return figure;
 }
-const wrapped = (content, label) => make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of ${label}` }, content);
+const scrollable = (content, label) => make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, content);
 
-function part(entry, linked) {
-  if (entry.part === "matrix") return matrix(entry, linked);
-  if (entry.part === "sign") return make("span", { class: entry.text.length > 2 ? "sign long" : "sign" }, entry.text);
-  if (entry.part === "table") {
-    const head = make("tr", {}, ...entry.head.map((h) => (h ? make("th", { scope: "col" }, h) : make("td", { style: "background:none" }))));
-    const rows = entry.rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((c) => make("td", {}, c))));
-    return make("div", { class: "wide" }, wrapped(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)), "the largest gradients"));
-  }
-  const where = entry.where.flatMap(([l, meaning]) => [make("dt", {}, l), make("dd", {}, meaning)]);
-  return make("div", { class: "rule" }, make("h3", {}, entry.op), ...entry.lines.map((line) => make("p", {}, line)), ...(where.length ? [make("dl", {}, ...where)] : []));
-}
+const builders = {
+  matrix,
+  sign: ({ text }) => make("span", { class: text === "→" ? "sign arrow" : text.length > 2 ? "sign long" : "sign" }, text),
+  table: ({ label, head, rows }) => {
+    const top = make("tr", {}, ...head.map((h) => (h ? make("th", { scope: "col" }, h) : make("td", { style: "background:none" }))));
+    const body = rows.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((c) => make("td", {}, c))));
+    return scrollable(make("table", {}, make("thead", {}, top), make("tbody", {}, ...body)), label);
+  },
+  formula: ({ heading, formula, legend }) => {
+    const meanings = legend.flatMap(([letter, meaning]) => [make("dt", {}, letter), make("dd", {}, meaning)]);
+    return make("div", { class: "formula" }, make("h3", {}, heading), make("p", {}, formula), ...(meanings.length ? [make("dl", {}, ...meanings)] : []));
+  },
+};
 
 // ---- a frame
 function draw() {
-  const frame = film.frames[state.frame];
-  document.body.dataset.act = frame.act;
+  const frame = recording.frames[state.frame];
+  document.body.dataset.phase = frame.phase;
   document.body.dataset.frame = state.frame;
   $("title").textContent = frame.title;
-  $("say").replaceChildren(...sentence(frame.say));
+  $("caption").replaceChildren(...marked(frame.caption));
   const linked = Object.assign([], { ids: frame.linked ?? [] });
-  const parts = frame.parts.map((entry) => part(entry, linked));
-  $("stage").replaceChildren(...parts);
-  const shared = linked.length ? parts.find((p) => p.start && frame.linked[1] === Number(p.dataset.array)) : null;
-  for (const p of parts) if (p.start) p.start(...(shared && linked.ids.includes(Number(p.dataset.array)) ? shared.cursor : p.cursor));
-  film.vertices.forEach((vertex, i) => {
-    const value = holds(vertex.values, state.frame), gradient = holds(vertex.gradients, state.frame), card = cards[i];
+  const panels = frame.panels.map((panel) => builders[panel.panel](panel, linked));
+  $("panels").replaceChildren(...panels);
+  const shared = linked.length ? panels.find((p) => p.start && frame.linked[1] === Number(p.dataset.array)) : null;
+  for (const p of panels) if (p.start) p.start(...(shared && linked.ids.includes(Number(p.dataset.array)) ? shared.cursor : p.cursor));
+  recording.vertices.forEach((vertex, i) => {
+    const value = entryAt(vertex.values, state.frame), gradient = entryAt(vertex.gradients, state.frame), card = cards[i];
     const [left, right] = card.querySelectorAll(".slot");
     slot(left, value);
     slot(right, gradient);
-    const told = [vertex.title, vertex.kind === "op" ? "" : vertex.kind, vertex.shape, value ? "value known" : "not computed yet", gradient && gradient[1] !== null ? "gradient known" : ""];
-    card.setAttribute("aria-label", told.filter(Boolean).join(", "));
+    const letters = ["value", "gradient"].map((kind) => frame.letters.filter(([v, k]) => v === i && k === kind).map(([, , letter]) => letter).join(", "));
+    card.querySelectorAll(".letter").forEach((element, k) => { element.textContent = letters[k]; });
+    const label = [vertex.title, vertex.kind === "op" ? "" : vertex.kind, vertex.shape, value ? "value known" : "not computed yet", gradient && gradient[1] !== null ? "gradient known" : "", letters[0] && `${letters[0]} in the formula`, letters[1] && `its gradient is ${letters[1]} in the formula`];
+    card.setAttribute("aria-label", label.filter(Boolean).join(", "));
   });
-  dress();
-  for (const [i, item] of [...$("acts").children].entries()) {
-    if (frame.act === i + 1) item.firstChild.setAttribute("aria-current", "step");
+  setClasses();
+  for (const [i, item] of [...$("phases").children].entries()) {
+    if (frame.phase === i + 1) item.firstChild.setAttribute("aria-current", "step");
     else item.firstChild.removeAttribute("aria-current");
   }
   $("time").value = state.frame;
@@ -373,11 +377,11 @@ function go(frame) {
   draw();
   if (state.playing) wait();
 }
-// At speed 1 a frame stays as long as its sentence takes to read.
+// At speed 1 a frame stays as long as it takes to read its caption.
 function wait() {
   clearTimeout(state.playing);
   if (state.frame === last) return pause();
-  const duration = (1600 + 38 * film.frames[state.frame].say.length) / Number($("speed").value);
+  const duration = (1600 + 38 * recording.frames[state.frame].caption.length) / Number($("speed").value);
   state.playing = setTimeout(() => go(state.frame + 1), Math.max(20, duration));
 }
 function play() {
@@ -415,7 +419,7 @@ $("time").addEventListener("input", () => { pause(); go(Number($("time").value))
 $("speed").addEventListener("change", () => { if (state.playing) wait(); });
 $("numbers").addEventListener("click", setNumbers);
 $("theme").addEventListener("click", otherTheme);
-narrow.addEventListener("change", () => { place(); draw(); });
+for (const query of [narrow, low]) query.addEventListener("change", () => { place(); draw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => { setTheme(event.matches ? "dark" : "light"); draw(); });
 
 document.addEventListener("keydown", (event) => {
@@ -423,9 +427,9 @@ document.addEventListener("keydown", (event) => {
   const tag = event.target.tagName;
   if (tag === "SELECT" || (tag === "INPUT" && event.key !== " " && !/^[1-5nt]$/.test(event.key))) return;
   if (tag === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
-  const act = film.frames.findIndex((frame) => String(frame.act) === event.key);
+  const phase = recording.frames.findIndex((frame) => String(frame.phase) === event.key);
   const keys = { " ": toggle, ArrowRight: () => step(1), ArrowLeft: () => step(-1), Home: () => step(-state.frame), End: () => step(last), n: setNumbers, t: otherTheme };
-  if (act >= 0) { pause(); go(act); } else if (keys[event.key]) keys[event.key]();
+  if (phase >= 0) { pause(); go(phase); } else if (keys[event.key]) keys[event.key]();
   else return;
   event.preventDefault();
 });

@@ -1,15 +1,15 @@
-"""One real training step, recorded: what every op computed, what every rule was given and gave, and every update.
+"""Record one real training step: the value of every op, every VJP call of the backward pass, and every update.
 
-The engine knows nothing of it. The rules of the nodes are replaced, for one backward, by ones that note and hand on.
+The engine is unchanged: for one backward, the VJPs of the nodes are wrapped in functions that record and delegate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..autograd.graph import Node
+from ..autograd.graph import VJP, Node
 from ..autograd.op import unbroadcast
 from ..autograd.tensor import Tensor
 from ..nn.module import Module
@@ -18,72 +18,87 @@ from .trace import Vertex, host, trace
 
 
 @dataclass
-class Pull:
-    """One use of a rule: the gradient g of a node's output became the gradient of one of its inputs."""
+class VJPCall:
+    """One call of a VJP: from the gradient of an op's output to the gradient of one of its inputs."""
 
-    vertex: int  # whose op it is
-    position: int  # of the argument
-    target: int  # the vertex that the gradient goes to
-    g: Any
-    raw: Any  # what the rule gave, in the shape after broadcasting
-    result: Any  # what arrived: broadcasting undone
+    vertex: int  # the op's output
+    position: int  # of the input among the arguments
+    target: int  # the vertex of the input
+    g: Any  # dL/dy
+    raw: Any  # the VJP's result, in the shape of the broadcast input
+    result: Any  # dL/dx: broadcasting undone
 
 
 @dataclass
 class Update:
-    """What the optimizer did to one parameter."""
+    """The update of one parameter by the optimizer."""
 
     vertex: int
     before: Any
     gradient: Any
     after: Any
     lr: float
-    step: Any | None  # lr · gradient, where the update is w ← w - lr · gradient and no more; else None
+    step: Any | None  # lr · gradient for plain SGD, w ← w - lr · gradient; else None
 
 
 @dataclass
 class Recording:
-    """One training step. All arrays are copies on the host."""
+    """One training step. All arrays are copies on the host.
+
+    Attributes:
+        vertices: the Tensors of the graph, in the order of computation.
+        values: the array of each vertex.
+        shapes: the shape of each vertex.
+        vjp_calls: the VJP calls of the backward pass, in order.
+        earlier_grads: `.grad` of the leaves that had one before this backward.
+        gradients: dL/dx by vertex, all contributions accumulated.
+        updates: the update of each parameter; empty without an optimizer.
+        optimizer: the name of its class.
+    """
 
     vertices: list[Vertex]
     values: list[Any]
     shapes: list[tuple[int, ...]]
-    pulls: list[Pull] = field(default_factory=list)
-    earlier: dict[int, Any] = field(default_factory=dict)  # gradients that leaves had before this backward
-    gradients: dict[int, Any] = field(default_factory=dict)  # of each vertex, the sum of all that arrived
+    vjp_calls: list[VJPCall] = field(default_factory=list)
+    earlier_grads: dict[int, Any] = field(default_factory=dict)
+    gradients: dict[int, Any] = field(default_factory=dict)
     updates: list[Update] = field(default_factory=list)
     optimizer: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
 
-    def arrivals(self, vertex: int) -> list[Any]:
-        """The gradients that came to a vertex, in order."""
-        before = [self.earlier[vertex]] if vertex in self.earlier else []
-        return before + [pull.result for pull in self.pulls if pull.target == vertex]
+    def contributions(self, vertex: int) -> list[Any]:
+        """The gradients that are accumulated at a vertex, in order."""
+        earlier = [self.earlier_grads[vertex]] if vertex in self.earlier_grads else []
+        return earlier + [call.result for call in self.vjp_calls if call.target == vertex]
 
     def gradient_of(self, name: str) -> Any:
-        """dL/dx of the Tensor of this name. Raises KeyError where there is none."""
-        return next(g for i, g in self.gradients.items() if self.vertices[i].name == name)
+        """dL/dx of the Tensor with this name. Raises KeyError if it has none."""
+        for i, gradient in self.gradients.items():
+            if self.vertices[i].name == name:
+                return gradient
+        raise KeyError(name)
 
 
-def watch(node: Node, vertex: Vertex, targets: dict[int, int], shapes: list[tuple[int, ...]], note: list[Pull]) -> None:
-    """Let the rules of a node note what they are given and what they give."""
+def record_vjps(
+    node: Node, vertex: Vertex, targets: dict[int, int], shapes: list[tuple[int, ...]], calls: list[VJPCall]
+) -> None:
+    """Wrap the VJPs of a node, so that each call is appended to `calls`."""
     assert node.vjps is not None
 
-    def noted(position: int, rule: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        core = None if node.op.variadic else node.op.core_ndim[position]
+    def recording_vjp(position: int, vjp: VJP) -> VJP:
+        core_ndim = None if node.op.variadic else node.op.core_ndim[position]
         target = targets[position]
 
-        def noting(g: Any) -> Any:
-            raw = rule(g)
-            copy = host(raw)
-            same = copy.shape == shapes[target] or core is None
-            result = copy if same else unbroadcast(copy, shapes[target], core or 0)
-            note.append(Pull(vertex.index, position, target, host(g), copy, result))
-            return raw
+        def call(g: Any) -> Any:
+            dx = vjp(g)
+            raw = host(dx)
+            same = raw.shape == shapes[target] or core_ndim is None
+            result = raw if same else unbroadcast(raw, shapes[target], core_ndim or 0)
+            calls.append(VJPCall(vertex.index, position, target, host(g), raw, result))
+            return dx
 
-        return noting
+        return call
 
-    node.vjps = [noted(i, rule) if rule and i in targets else rule for i, rule in enumerate(node.vjps)]
+    node.vjps = [recording_vjp(i, vjp) if vjp and i in targets else vjp for i, vjp in enumerate(node.vjps)]
 
 
 def record(
@@ -92,55 +107,52 @@ def record(
     optimizer: Optimizer | None = None,
     names: Mapping[str, Tensor] | None = None,
 ) -> Recording:
-    """Run backward and, where there is an optimizer, step and zero_grad, and note all of it.
+    """Run and record backward and, with an optimizer, step and zero_grad.
 
-    The step is a real one: afterwards the parameters have changed. Raises TypeError where an argument is no such thing,
-    and as `trace` where there is no graph.
+    It is a real step: the parameters change. Raises TypeError for an argument of a wrong type, ValueError for a loss of
+    more than one number, and the errors of `trace`.
     """
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(f"player: expected an Optimizer as optimizer, got {type(optimizer).__name__}")
     vertices = trace(loss, model, names)
     if loss.numel() != 1:
-        raise ValueError(f"player: expected a loss of one number, got shape {loss.shape}; write loss.mean()")
+        raise ValueError(f"player: expected a loss of one number, got shape {loss.shape}; use loss.mean()")
     values = [host(vertex.tensor.array) for vertex in vertices]
     shapes = [vertex.tensor.shape for vertex in vertices]
     recording = Recording(vertices, values, shapes)
-    plain: list[tuple[Node, Any]] = []
+    unwrapped = [(vertex.node, vertex.node.vjps) for vertex in vertices if vertex.node is not None]
     for vertex in vertices:
-        tensor = vertex.tensor
         if vertex.node is not None:
-            plain.append((vertex.node, vertex.node.vjps))
-            watch(vertex.node, vertex, dict(vertex.inputs), shapes, recording.pulls)
-        elif tensor.grad is not None:
-            recording.earlier[vertex.index] = host(tensor.grad.array)
+            record_vjps(vertex.node, vertex, dict(vertex.inputs), shapes, recording.vjp_calls)
+        elif vertex.tensor.grad is not None:
+            recording.earlier_grads[vertex.index] = host(vertex.tensor.grad.array)
     try:
         loss.backward()
     finally:
-        for node, rules in plain:
-            if node.vjps is not None:  # backward raised before it came here
-                node.vjps = rules
-    for pull in recording.pulls:
-        recording.gradients[pull.vertex] = pull.g
+        for node, vjps in unwrapped:
+            if node.vjps is not None:  # not processed, because backward raised
+                node.vjps = vjps
+    for call in recording.vjp_calls:
+        recording.gradients[call.vertex] = call.g
     for vertex in vertices:
         if vertex.node is None and vertex.tensor.grad is not None:
             recording.gradients[vertex.index] = host(vertex.tensor.grad.array)
     if optimizer is not None:
-        adjust(recording, optimizer)
+        record_update(recording, optimizer)
     return recording
 
 
-def adjust(recording: Recording, optimizer: Optimizer) -> None:
-    """Run step and zero_grad, and note what became of each parameter in the graph."""
+def record_update(recording: Recording, optimizer: Optimizer) -> None:
+    """Run step and zero_grad, and record the update of each parameter in the graph."""
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     recording.optimizer = type(optimizer).__name__
-    recording.options = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
-    changed = [v for v in recording.vertices if id(v.tensor) in groups and v.index in recording.gradients]
+    updated = [v for v in recording.vertices if id(v.tensor) in groups and v.index in recording.gradients]
     optimizer.step()
-    for vertex in changed:
+    for vertex in updated:
         group, g = groups[id(vertex.tensor)], recording.gradients[vertex.index]
         extras = ("momentum", "weight_decay", "maximize")
-        plain = type(optimizer) is SGD and not any(group[name] for name in extras)
-        step = group["lr"] * g if plain else None
+        plain_sgd = type(optimizer) is SGD and not any(group[name] for name in extras)
+        step = group["lr"] * g if plain_sgd else None
         before, after = recording.values[vertex.index], host(vertex.tensor.array)
         recording.updates.append(Update(vertex.index, before, g, after, group["lr"], step))
     optimizer.zero_grad()
