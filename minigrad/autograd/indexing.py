@@ -20,7 +20,7 @@ def index_steps(array: Any, index: Any) -> list[Any]:
 
     Raises IndexError for anything but integers, slices, None, ..., and index arrays of int32, int64 or bool.
     """
-    if type(index) is int:
+    if type(index) is int and array.ndim != 1:
         return [index]
     parts = [index_part(array, part) for part in (index if isinstance(index, tuple) else (index,))]
     arrays = [part for part in parts if type(part) in LIBRARY_OF_TYPE or isinstance(part, bool)]
@@ -29,6 +29,8 @@ def index_steps(array: Any, index: Any) -> list[Any]:
         axes = array.ndim - sum(indexed_axes(part) for part in parts)
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         parts[at : at + 1] = [slice(None)] * axes
+    if len(parts) == array.ndim and all(isinstance(part, int) for part in parts):
+        return [(*parts, ...)]  # with ... one element is a view, and shares memory as in torch
     if not (arrays and any(isinstance(part, int) for part in parts)):
         return [tuple(parts) if isinstance(index, tuple) else parts[0]]
     select: list[Any] = []  # first the integers, slices and new axes

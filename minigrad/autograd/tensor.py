@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import backend
 from .commit import commit
+from .errors import ShapeError
 from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, backward_pass
 from .indexing import check_bounds, index_steps
@@ -233,6 +234,11 @@ class Tensor(TensorMethods):
             backend.ignore_fp_warnings(change, self.array, other)
         except OverflowError as error:
             raise ValueError(f"{name}: {error} (dtype {self.dtype})") from error
+        except ValueError as error:
+            if not getattr(self.array.flags, "writeable", True):
+                message = "elements of an expanded Tensor share memory, so it cannot be written to; use x.clone()"
+                raise ShapeError(f"{name}: {message}") from error
+            raise ShapeError(f"{name}: {error} (got {getattr(other, 'shape', other)} for {self.shape})") from error
         return self
 
     def __iadd__(self, other: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import operator
 from collections.abc import Callable
 from math import copysign
 from types import SimpleNamespace
@@ -119,7 +120,7 @@ def missing_functions(xp: Any) -> dict[str, Any]:
             xp.add.at(y, index, x)  # an element that is indexed twice gets both
         return y
 
-    return {"column_sum": column_sum, "scatter": scatter}
+    return {"column_sum": column_sum, "scatter": scatter, "getitem": operator.getitem}
 
 
 # NumPy keeps its floating-point error state in a context variable. Code that runs in a copy of this context gives inf

@@ -96,7 +96,7 @@ def getitem(xp, x, *, index):
     Gradients:
         dL/dx = 0, with g added at index: an element selected twice gets both gradients
     """
-    return x[index], (lambda g: xp.scatter(g, x.shape, index),)
+    return xp.getitem(x, index), (lambda g: xp.scatter(g, x.shape, index),)
 
 
 @op("(...)->(...)")
@@ -106,7 +106,7 @@ def scatter(xp, x, *, shape, index):
     Gradients:
         dL/dx = g[index]
     """
-    return xp.scatter(x, shape, index), (lambda g: g[index],)
+    return xp.scatter(x, shape, index), (lambda g: xp.getitem(g, index),)
 
 
 @op("(...)->(...)")
