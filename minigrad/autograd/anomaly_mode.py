@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..backend import LIBRARY_OF_TYPE, as_array, library_of, namespace, unravel
@@ -47,13 +47,13 @@ class detect_anomaly(Block):
         minigrad.autograd.anomaly_mode.AnomalyError: sqrt produced nan at [0], ...
     """
 
-    __slots__ = ()
     slot = "monitor_block"
 
-    def __enter__(self) -> Any:
+    def open(self, reference: Callable[[], Any]) -> Any:
+        """Enter the block."""
         key = id(self)
         monitors[key] = weakref.ref(self, lambda _: monitors.pop(key, None))
-        return super().__enter__()
+        return super().open(reference)
 
     # The checks that the engine calls
     @staticmethod

@@ -8,13 +8,14 @@ from __future__ import annotations
 import inspect
 import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
 
 class _State(threading.local):
-    """The autograd state of one thread: its innermost blocks, which may have ended already."""
+    """The autograd state of one thread: its open blocks, as a chain (reference to the innermost, the rest) or None."""
 
     grad_block: Any = None  # of no_grad, enable_grad, set_grad_enabled; None: ops are recorded
     monitor_block: Any = None  # of detect_anomaly
@@ -27,10 +28,9 @@ class Block(type(threading.RLock())):  # type: ignore[misc]
     """A `with` block that sets a mode of its thread, also usable as a decorator, with or without brackets.
 
     The block is a lock, and the mode is on while the thread holds it. `__exit__` is the lock's own, written in C, and
-    `__enter__` takes the lock last. So no exception can leave the mode on, not even Ctrl-C between two lines.
+    `__enter__` takes the lock last. So Ctrl-C between two lines of Python cannot leave the mode on.
     """
 
-    __slots__ = ("outer",)
     slot: str  # of the thread's state
 
     def __new__(cls, function: Any = None) -> Any:
@@ -40,14 +40,21 @@ class Block(type(threading.RLock())):  # type: ignore[misc]
         pass
 
     def __enter__(self) -> Any:
-        if not self._is_owned():
-            self.outer = getattr(state, self.slot)
-            setattr(state, self.slot, self)
-        elif innermost(self.slot) is not self:
+        return self.open(lambda: self)
+
+    def open(self, reference: Callable[[], Any]) -> Any:
+        """Enter the block. `reference` returns it, or None once it is gone."""
+        if self._is_owned():
             raise RuntimeError(f"{type(self).__name__}: this block is open already; create a new one for each `with`")
-        if not self.acquire(blocking=False):
-            raise RuntimeError(f"{type(self).__name__}: this block is open in another thread; create one per thread")
-        return self
+        setattr(state, self.slot, (reference, getattr(state, self.slot)))
+        try:
+            if self.acquire(blocking=False):
+                return self
+        except BaseException:
+            if self._is_owned():
+                self.release()
+            raise
+        raise RuntimeError(f"{type(self).__name__}: this block is open in another thread; create one per thread")
 
     def __call__(self, function: Any) -> Any:
         """A function that runs in a block of this kind, a new one for each call."""
@@ -56,11 +63,14 @@ class Block(type(threading.RLock())):  # type: ignore[misc]
 
 def innermost(slot: str) -> Any:
     """The innermost block that this thread is in, or None."""
-    block = getattr(state, slot)
-    while block is not None and not block._is_owned():
-        block = block.outer
-    setattr(state, slot, block)
-    return block
+    chain = getattr(state, slot)
+    while chain is not None:
+        block = chain[0]()
+        if block is not None and block._is_owned():
+            break
+        chain = chain[1]
+    setattr(state, slot, chain)
+    return None if chain is None else block
 
 
 def run_in(new_block: Callable[[], Any], function: Any) -> Any:
@@ -72,8 +82,12 @@ def run_in(new_block: Callable[[], Any], function: Any) -> Any:
         raise TypeError(f"expected a function, got {function!r}; use `with` inside it")
 
     def step(resume: Callable[..., Any], *args: Any) -> Any:
-        with new_block():
+        block = new_block()
+        block.open(weakref.ref(block))  # so that the block ends with this frame at the latest
+        try:
             return resume(*args)
+        finally:
+            block.release()
 
     def drive(generator: Any) -> Iterator[Any]:
         resume, value = generator.send, None
@@ -124,7 +138,6 @@ class no_grad(Block):
         tensor([0.5, 0.5], requires_grad=True)
     """
 
-    __slots__ = ("mode",)
     slot = "grad_block"
 
     def __init__(self) -> None:
@@ -133,8 +146,6 @@ class no_grad(Block):
 
 class enable_grad(no_grad):
     """Turn recording back on inside a `no_grad` block."""
-
-    __slots__ = ()
 
     def __init__(self) -> None:
         self.mode = True
@@ -157,8 +168,6 @@ class set_grad_enabled(no_grad):
         >>> y.requires_grad
         False
     """
-
-    __slots__ = ("previous",)
 
     def __new__(cls, mode: bool) -> Any:
         if not isinstance(mode, bool):
