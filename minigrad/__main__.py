@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 def check(args: argparse.Namespace) -> int:
     """Print the table of ops; 1 if one is wrong."""
-    from .testing.selftest import LIMIT, SIDES, table
+    from .testing.selftest import LIMIT, SIDES, check_ops
 
     dtypes = [backend.dtype_of(name) for name in dict.fromkeys(args.dtype)]
     device = backend.library(DEVICES[args.backend]).device
@@ -34,7 +34,7 @@ def check(args: argparse.Namespace) -> int:
     print(f"{'':{width}}" + "".join(f"{dtype!s:>20}" for dtype in dtypes))
     print(f"{'op':{width}}" + "".join(f"{side:>10}" for side in SIDES) * len(dtypes) + "  verdict")
     failed = []
-    for row in table(names, dtypes, device):
+    for row in check_ops(names, dtypes, device):
         errors = "".join(f"{row.errors[str(dtype), side]:10.3g}" for dtype in dtypes for side in SIDES)
         print(f"{row.name:{width}}{errors}  {row.verdict}", flush=True)
         if not row.passed:

@@ -22,7 +22,7 @@ from minigrad.autograd.op import op, tensor_namespace
 from minigrad.autograd.tensor import value_range
 from minigrad.data import MNIST, DataError, DataLoader, Digits, ImageDataset, Subset, TensorDataset, idx
 from minigrad.serialization import CheckpointError
-from minigrad.testing import gradcheck
+from minigrad.testing import formulas, gradcheck
 from minigrad.testing import selftest as check
 from minigrad.testing._diagnosis import factor
 from minigrad.testing._function import draw
@@ -442,14 +442,14 @@ def test_accuracy_takes_tensors_both_times():
 # The check of the ops
 def test_the_inputs_of_the_check_are_of_both_signs_and_away_from_kinks():
     rng, shape = backend.random.new_generator(0), (10, 20)
-    numbers = check.signed(rng, shape, 0)
+    numbers = formulas.signed(rng, shape, 0)
     assert sorted({*np.sign(numbers).ravel()}) == [-1, 1]
     assert 0.5 <= np.abs(numbers).min() < np.abs(numbers).max() <= 2
-    apart = [np.sort(check.apart(rng, (9,), position)) for position in (0, 1)]
+    apart = [np.sort(formulas.distinct(rng, (9,), position)) for position in (0, 1)]
     assert apart[0] == pytest.approx([0.05 + 0.2 * i for i in range(-4, 5)])
     assert np.abs(apart[0][:, None] - apart[1]).min() == pytest.approx(0.1)
-    assert sorted({*check.few(rng, shape, 0).ravel()}) == [-1, 0, 1]
-    special = check.special(rng, shape, 0)
+    assert sorted({*formulas.tied(rng, shape, 0).ravel()}) == [-1, 0, 1]
+    special = formulas.special(rng, shape, 0)
     assert {str(number) for number in special.ravel()} == {"0.0", "1.0", "nan", "inf", "-inf"}
 
 
@@ -457,12 +457,12 @@ def test_the_check_tries_axes_from_both_ends_kept_and_not():
     shape = (3, 3, 4)
     ends = {"softmax": {0, -1}, "cat": {0, -1}, "sum": {None, 0, (0, -1)}, "argmax": {1, -1}}
     for name, dims in ends.items():
-        assert {static["dim"] for static in check.CASES[name].static(shape)} == dims
+        assert {static["dim"] for static in formulas.FORMULAS[name].options(shape)} == dims
     for name in ("sum", "amax", "argmax", "logsumexp"):
-        assert {static["keepdim"] for static in check.CASES[name].static(shape)} == {False, True}
+        assert {static["keepdim"] for static in formulas.FORMULAS[name].options(shape)} == {False, True}
     for name in ("flatten", "transpose"):
-        assert any(n < 0 for static in check.CASES[name].static(shape) for n in static.values())
-    picked = [np.arange(36).reshape(shape)[index] for index in check.indices(shape)]
+        assert any(n < 0 for static in formulas.FORMULAS[name].options(shape) for n in static.values())
+    picked = [np.arange(36).reshape(shape)[index] for index in (option["index"] for option in formulas.indices(shape))]
     assert picked[0][:, 0].tolist() == [8, 20, 32]
     assert picked[1][:, 0, 0].tolist() == [0, 0, 24]
     assert picked[2][:, 0].tolist() == [8, 4, 0]
@@ -470,14 +470,14 @@ def test_the_check_tries_axes_from_both_ends_kept_and_not():
 
 def test_the_conventions_of_the_check_stand_at_both_zeros_and_both_bounds():
     for name in ("relu", "abs"):
-        (numbers,) = check.CONVENTIONS[name][0]
+        (numbers,) = formulas.CONVENTIONS[name][0]
         assert {math.copysign(1, number) for number in numbers} == {-1, 1}
-    (numbers,), bounds, _ = check.CONVENTIONS["clip"]
+    (numbers,), bounds, _ = formulas.CONVENTIONS["clip"]
     assert (bounds["min"], bounds["max"]) == tuple(numbers)
     assert numbers[0] < numbers[1]
 
 
-@pytest.mark.parametrize("name", sorted(check.CASES))
+@pytest.mark.parametrize("name", sorted(formulas.FORMULAS))
 def test_three_examples_of_each_op_are_right(name, monkeypatch):
     monkeypatch.setattr(check, "EXAMPLES", 3)
     row = check.check_op(name, [backend.float64], backend.device("cpu"), backend.random.new_generator(0))

@@ -1,4 +1,4 @@
-"""The losses, dropout and one_hot of nn.functional against torch; what they refuse; fused ops against their twins.
+"""The losses, dropout and one_hot of nn.functional against torch; what they refuse.
 
 Values are compared with torch's in float64, from the same numbers: the error may be 16 ε n S, with ε of the dtype, n
 the number of elements and S the largest finite number among inputs and results (at least 1).
@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DEVICES
-from helpers.op_check import DTYPES, Check, cotangent, on, same_bits
-from helpers.strategies import Case, cases
+from helpers.op_check import DTYPES, same_bits
 from helpers.torch_reference import torch
-from helpers.unfused import TWINS
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import minigrad as mg
 import minigrad.nn.functional as F
-from minigrad.autograd.methods import OPS
 from minigrad.backend import library
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch, the reference, is not installed")
@@ -364,34 +361,3 @@ def test_one_hot_refuses_labels_out_of_range(label: int, device: str) -> None:
         F.one_hot(mg.tensor([0, label], device=device), 5)
     with pytest.raises(TypeError, match="one_hot: expected integer labels, got dtype float32"):
         F.one_hot(mg.tensor([0.0], device=device), 5)
-
-
-# Twins
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", TWINS)
-def test_a_fused_op_equals_its_twin(name: str, backend: str, dtype: str) -> None:
-    """Value and gradients, within 8 times the bound of the op test: the twin rounds more often."""
-
-    @given(cases(OPS[name].op, dtype, DEVICES[backend]))
-    def check(case: Case) -> None:
-        assume(
-            case.kind != "extreme"
-            and all(a is None or isinstance(a, (int, float)) or a.host.size for a in case.arguments)
-        )
-        fused = Check(name, backend, dtype, case)
-        leaves, others = fused.leaves(), fused.leaves()
-        y = fused.call(leaves)
-        rest = iter(others)
-        args = [next(rest) if hasattr(a, "host") else a for a in case.arguments]
-        twin = TWINS[name](*args, **case.static)
-        fused.scale = max(fused.scale, float(np.abs(fused.host(y.array)).max(initial=0)))
-        fused.close("the value beside its twin's", fused.host(y.array), fused.host(twin.array), slack=8)
-        g = cotangent(fused, y)
-        y.backward(on(y, g))
-        twin.backward(on(twin, g))
-        for argument, leaf, other in zip(fused.arrays, leaves, others):
-            if leaf.grad is not None:
-                what = f"the gradient of {argument.name} beside its twin's"
-                fused.close(what, fused.host(leaf.grad.array), fused.host(other.grad.array), slack=8)
-
-    check()

@@ -1,4 +1,4 @@
-"""`python -m minigrad check` passes on a right package, and names the op in which a rule or a value was broken."""
+"""The self-test `python -m minigrad check`: it passes as installed, and names the op whose value or VJP was broken."""
 
 import re
 import shutil
@@ -15,10 +15,11 @@ from minigrad.autograd.methods import OPS
 from minigrad.autograd.op import op, tensor_namespace
 from minigrad.autograd.tensor import grad
 from minigrad.testing import selftest as check
+from minigrad.testing.formulas import FORMULAS
 
 PACKAGE = Path(mg.__file__).parent
 ALL = sorted(set(OPS))
-WITH_GRADIENT = [name for name in ALL if name in check.CASES and check.CASES[name].gradient]
+DIFFERENTIABLE = [name for name in ALL if name in FORMULAS and FORMULAS[name].differentiable]
 BOTH = (backend.float32, backend.float64)
 
 
@@ -39,22 +40,22 @@ def row(name, dtypes=BOTH, device="cpu"):
     return check.check_op(name, dtypes, backend.device(device), backend.random.new_generator(0, 0))
 
 
-def test_every_op_of_the_package_has_a_case():
-    assert [name for name in ALL if name not in check.CASES] == []
-    assert [name for name in check.CASES if name not in OPS] == []
+def test_every_op_has_a_formula():
+    assert [name for name in ALL if name not in FORMULAS] == []
+    assert [name for name in FORMULAS if name not in OPS] == []
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_right_op_errs_by_a_few_ulp_on_every_backend(name, device):
+def test_ops_err_by_a_few_ulp(name, device):
     result = row(name, device=device)
     assert result.passed, result.verdict
     assert set(result.errors) == {(str(dtype), side) for dtype in BOTH for side in ("value", "gradient")}
     assert max(result.errors.values()) < check.LIMIT / 2
 
 
-@pytest.mark.parametrize("name", WITH_GRADIENT)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 @pytest.mark.parametrize("factor", [0.0, -1.0, 1.001])
-def test_a_broken_gradient_is_found_in_every_op(monkeypatch, name, factor):
+def test_broken_gradient_is_found_in_every_op(monkeypatch, name, factor):
     monkeypatch.setattr(check, "grad", lambda *args: [g * factor for g in grad(*args)])
     monkeypatch.setattr(check, "EXAMPLES", 4)
     result = row(name)
@@ -63,11 +64,11 @@ def test_a_broken_gradient_is_found_in_every_op(monkeypatch, name, factor):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_broken_value_is_found_in_every_op(monkeypatch, name):
+def test_broken_value_is_found_in_every_op(monkeypatch, name):
     right = OPS[name]
 
-    def wrong(*args, **static):
-        y = right(*args, **static)
+    def wrong(*args, **options):
+        y = right(*args, **options)
         y.array = check.np.asarray(y.array * 1.001 if y.dtype.kind == "f" else 1 - y.array)
         return y
 
@@ -79,7 +80,7 @@ def test_a_broken_value_is_found_in_every_op(monkeypatch, name):
     assert all(error > check.LIMIT for (_, side), error in result.errors.items() if side == "value")
 
 
-def test_a_wrong_shape_or_nan_is_no_number_of_ulps():
+def test_ulps_of_wrong_shape_or_nan_are_infinite():
     one = check.np.ones(3)
     assert check.ulps(one, one, backend.float64, []) == 0
     assert check.ulps(one, check.np.ones(4), backend.float64, []) == float("inf")
@@ -88,25 +89,25 @@ def test_a_wrong_shape_or_nan_is_no_number_of_ulps():
     assert check.ulps(one + 2**-52, one, backend.float64, [4 * one]) == 0.25
 
 
-def test_an_op_without_a_case_fails_by_name(capsys):
+def test_op_without_formula_fails_by_name(capsys):
     @op("()->()")
     def planted(xp, x):
         """y = x"""
         return x + 0, (lambda g: g,)
 
     try:
-        assert row("planted").verdict.startswith("no case")
+        assert row("planted").verdict.startswith("no formula")
         assert command.main(["check", "--ops", "planted", "add"]) == 1
         out = capsys.readouterr().out
-        assert re.search(r"^planted .*no case", out, re.MULTILINE)
+        assert re.search(r"^planted .*no formula", out, re.MULTILINE)
         assert "FAILED: 1 of 2 ops: planted" in out
     finally:
         del OPS["planted"]
         delattr(tensor_namespace, "planted")
 
 
-def test_an_op_that_raises_fails_by_name(monkeypatch):
-    def broken(*args, **static):
+def test_op_that_raises_fails_by_name(monkeypatch):
+    def broken(*args, **options):
         raise ZeroDivisionError("planted")
 
     broken.op = OPS["tanh"].op
@@ -114,7 +115,7 @@ def test_an_op_that_raises_fails_by_name(monkeypatch):
     assert row("tanh").verdict == "raised ZeroDivisionError: planted"
 
 
-def test_drawn_shapes_fit_their_signature():
+def test_shapes_fit_their_signature():
     rng = backend.random.new_generator(0)
     for _ in range(50):
         (*loop_x, _, k), (*loop_w, also_k, _) = check.shapes("(n,k),(k,m)->(n,m)", rng, 2)
@@ -127,7 +128,7 @@ def test_drawn_shapes_fit_their_signature():
         assert len(x) == 3
 
 
-def test_drawn_shapes_broadcast_in_both_directions():
+def test_shapes_broadcast_in_both_directions():
     rng = backend.random.new_generator(0)
     pairs = [check.shapes("(),()->()", rng, 2) for _ in range(100)]
     assert all(len(check.shapes("()->()", rng, axes)[0]) == axes for axes in (0, 1, 2))
@@ -136,7 +137,7 @@ def test_drawn_shapes_broadcast_in_both_directions():
     assert any(x == () for x, _ in pairs)
 
 
-def test_the_command_passes_and_prints_a_row_for_each_op():
+def test_command_prints_a_row_for_each_op():
     result = run("check")
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
@@ -145,7 +146,7 @@ def test_the_command_passes_and_prints_a_row_for_each_op():
     assert f"all {len(ALL)} ops are right" in result.stdout
 
 
-def test_options_choose_ops_and_dtypes(capsys):
+def test_command_options_choose_ops_and_dtypes(capsys):
     assert command.main(["check", "--ops", "add", "softmax", "--dtype", "float64"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line.endswith("ok")] == ["add", "softmax"]
@@ -164,7 +165,7 @@ def test_options_choose_ops_and_dtypes(capsys):
         ("elementwise.py", "xp.log1p(x), (", "xp.log(x), (", "log1p", "WRONG value"),
     ],
 )  # fmt: skip
-def test_a_rule_broken_by_hand_is_named(tmp_path, file, right, wrong, name, verdict):
+def test_broken_source_is_named(tmp_path, file, right, wrong, name, verdict):
     shutil.copytree(PACKAGE, tmp_path / "minigrad", ignore=shutil.ignore_patterns("__pycache__"))
     source = tmp_path / "minigrad" / "ops" / file
     text = source.read_text(encoding="utf-8")
@@ -188,7 +189,7 @@ def test_a_rule_broken_by_hand_is_named(tmp_path, file, right, wrong, name, verd
         (["check", "--frobnicate"], "unrecognized arguments: --frobnicate"),
     ],
 )
-def test_a_bad_option_ends_in_one_line_and_exit_code_2(capsys, arguments, message):
+def test_bad_option_is_one_line_and_exit_code_2(capsys, arguments, message):
     with pytest.raises(SystemExit) as end:
         command.main(arguments)
     out, err = capsys.readouterr()
@@ -198,7 +199,7 @@ def test_a_bad_option_ends_in_one_line_and_exit_code_2(capsys, arguments, messag
     assert message in err
 
 
-def test_a_device_that_is_missing_ends_in_one_line_and_exit_code_2(capsys, monkeypatch):
+def test_missing_device_is_one_line_and_exit_code_2(capsys, monkeypatch):
     def missing():
         raise backend.DeviceError("device 'cuda' needs CuPy, which is not installed: use the CPU")
 
@@ -214,7 +215,7 @@ def test_a_device_that_is_missing_ends_in_one_line_and_exit_code_2(capsys, monke
     assert "cupy      not usable: device 'cuda' needs CuPy, which is not installed" in capsys.readouterr().out
 
 
-def test_info_tells_versions_and_devices():
+def test_info_prints_versions_and_devices():
     result = run("info")
     assert result.returncode == 0
     for line in (
@@ -226,7 +227,7 @@ def test_info_tells_versions_and_devices():
     assert re.search(r"^cupy      (not usable: |[0-9.]+, device cuda:0: ready)", result.stdout, re.MULTILINE)
 
 
-def test_neither_torch_nor_hypothesis_is_needed():
+def test_command_needs_no_torch_or_hypothesis():
     code = (
         "import sys; from minigrad.__main__ import main; main(['check']); import minigrad.testing; "
         "print(sorted({'torch', 'hypothesis', 'pytest', 'matplotlib'} & set(sys.modules)))"
