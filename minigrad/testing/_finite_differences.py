@@ -62,12 +62,14 @@ class SlopeComparison:
     wrong        not equal
     """
 
-    def __init__(self, gradient: Host, slope: Host, error: Host, left: Host, right: Host, is_kink: Host) -> None:
-        self.gradient, self.slope, self.error, self.is_kink = gradient, slope, error, is_kink
+    def __init__(
+        self, gradient: Host, slope: Host, error: Host, left: Host, right: Host, is_kink: Host, rtol: float
+    ) -> None:
+        self.gradient, self.slope, self.error, self.is_kink, self.rtol = gradient, slope, error, is_kink, rtol
         self.low, self.high = np.fmin(left, right), np.fmax(left, right)
         self.gap = gap = np.abs(gradient - slope)
         size = np.fmax(np.abs(gradient), np.abs(slope))
-        allowed = error + AGREEMENT * size
+        allowed = error + rtol * size
         slack = allowed + 1e-6 * np.abs(self.high - self.low)
         self.kink = is_kink & (self.low - slack <= gradient) & (gradient <= self.high + slack)
         near = (gap <= allowed) & ~is_kink
@@ -87,8 +89,9 @@ class SlopeComparison:
     @classmethod
     def joined(cls, parts: Sequence[SlopeComparison]) -> SlopeComparison:
         """The directions of several comparisons, one after the other."""
-        names = ("gradient", "slope", "error", "low", "high", "is_kink")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names))
+        column = lambda name: np.concatenate([getattr(part, name) for part in parts], axis=1)
+        measured = (column("gradient"), column("slope"), column("error"), column("low"), column("high"))
+        return cls(*measured, column("is_kink"), parts[0].rtol)
 
 
 class FiniteDifferences:
@@ -154,9 +157,9 @@ class FiniteDifferences:
                 is_kink[is_step_function] = False
                 if is_step_function.any():  # not measured in mixtures
                     error[self.cotangents.dense :] = math.inf
-        column = lambda a: a[:, None]
         error = error + 4 * np.where(np.isfinite(gradient_error), gradient_error, 0)
-        return SlopeComparison(*map(column, (gradient, slope, error, left, right, is_kink)))
+        measured = (gradient[:, None], slope[:, None], error[:, None], left[:, None], right[:, None])
+        return SlopeComparison(*measured, is_kink[:, None], self.rtol)
 
     def rung(self, direction: dict[int, Host], h: float) -> Rung:
         """The slopes with the steps h and 2h."""

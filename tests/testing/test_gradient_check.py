@@ -401,3 +401,11 @@ def test_verdict_without_a_measurable_slope_is_cannot_judge():
     assert check(lambda x: 0 * x, random_tensor(3)).verdict == "cannot judge"
     assert check(mg.log, mg.zeros(2)).verdict == "cannot judge"
     assert check(F.tanh, random_tensor(3)).verdict == "passed"
+
+
+def test_rtol_is_the_relative_error_allowed():
+    function = planted_op(square, lambda xp, x, g: 2.02 * x * g)
+    assert gradcheck(function, random_tensor(3), rtol=0.02)
+    assert not check(function, random_tensor(3), rtol=0.005)
+    nearly = planted_op(square, lambda xp, x, g: (2 + 1e-6) * x * g)
+    assert not check(nearly, random_tensor(3))
