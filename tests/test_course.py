@@ -23,7 +23,7 @@ def commands() -> list[tuple[str, str]]:
     found = []
     base = ("", "")
     for block, row in re.findall(r"```sh\n(.*?)```|^\| `(--[^`]+)` \|", TEXT, re.DOTALL | re.MULTILINE):
-        for lesson, options in re.findall(r"python examples/(\w+)\.py *(.*)", block):
+        for lesson, options in re.findall(r"python examples/([\w/]+)\.py *(.*)", block):
             found.append(base := (lesson, options))
         if row:
             found.append((base[0], re.sub(r"--out \S+", "", f"{base[1]} {row}").strip()))
@@ -58,7 +58,7 @@ def test_there_are_the_lessons_each_with_three_things_to_try_and_a_file_to_read(
         assert "```sh" in section
         assert len(re.findall(r"Read next: \[(minigrad/[\w/]+\.py)\]\(../\1\)", section)) == 1, section[:40]
     told = {lesson for lesson, _ in COMMANDS}
-    assert told == {path.stem for path in EXAMPLES.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
+    assert told - {"support/notebooks"} == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
 @pytest.mark.parametrize(("lesson", "options"), COMMANDS, ids=[" ".join(each) for each in COMMANDS])
@@ -68,7 +68,7 @@ def test_commands_are_right(lesson, options, tmp_path):
         assert words == []
         return
     assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", known(lesson)))
-    if NOT_HERE & set(words) or lesson == "make_notebooks":
+    if NOT_HERE & set(words) or lesson == "support/notebooks":
         return
     short = {"linear_regression": ["--steps", "2"], "backprop_player": []}.get(lesson, ["--epochs", "1"])
     python(tmp_path, EXAMPLES / f"{lesson}.py", *words, *short)
@@ -95,7 +95,7 @@ def test_every_picture_is_shown_and_small():
 
 def test_the_frame_that_tells_why_the_bias_gets_a_sum_is_the_one_named(tmp_path):
     printed = python(tmp_path, EXAMPLES / "backprop_player.py")
-    frame, frames = re.findall(r"Frame (\d+) tells", printed)[0], re.findall(r"(\d+) frames", printed)[0]
+    frame, frames = re.findall(r"Frame (\d+) shows", printed)[0], re.findall(r"(\d+) frames", printed)[0]
     assert f"Go to frame {frame}, *out.bias: why a sum over the batch*" in TEXT
     assert f"Frame {frame} of {frames} of the player" in TEXT
 
@@ -109,7 +109,7 @@ def test_the_lines_on_paper_are_those_that_are_printed(tmp_path):
 # Notebooks
 def test_a_notebook_is_the_lesson_in_cells(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    from make_notebooks import cells
+    from support.notebooks import cells
 
     source = (
         '"""Title.\n\nText.\n"""\n\nimport sys\n\nfrom a import b\n\n# The limit\nA = 1\nB = 2\n\n\n'
@@ -135,9 +135,9 @@ def test_notebooks_are_made_of_all_lessons_and_run(tmp_path):
         pytest.importorskip(package, reason="to run notebooks: pip install nbformat nbclient ipykernel")
     import nbformat
 
-    python(tmp_path, EXAMPLES / "make_notebooks.py", "--run", "--out", tmp_path)
+    python(tmp_path, EXAMPLES / "support" / "notebooks.py", "--run", "--out", tmp_path)
     printed = {}
-    for lesson in {lesson for lesson, _ in COMMANDS} - {"make_notebooks"}:
+    for lesson in {lesson for lesson, _ in COMMANDS} - {"support/notebooks"}:
         book = nbformat.read(tmp_path / f"{lesson}.ipynb", as_version=4)
         nbformat.validate(book)
         outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
@@ -157,8 +157,8 @@ def test_without_the_packages_of_notebooks_the_line_says_what_to_install(tmp_pat
     (tmp_path / "nbformat.py").write_text("raise ImportError('No module named nbformat')")
     own = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "make_notebooks.py"), "--lesson", "mnist_mlp"],
+        [sys.executable, str(EXAMPLES / "support" / "notebooks.py"), "--lesson", "mnist_mlp"],
         cwd=tmp_path, env=own, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
-    assert re.fullmatch(r"make_notebooks\.py: .*pip install nbformat nbclient ipykernel\n", done.stderr)
+    assert re.fullmatch(r"notebooks\.py: .*pip install nbformat nbclient ipykernel\n", done.stderr)

@@ -20,7 +20,7 @@ from helpers import fake_gpu
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = ["linear_regression", "mnist_logistic", "mnist_mlp", "your_own_op"]
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
-PICTURES = ["curves.png", "mistakes.png", "surface.png", "weights.png"]
+PLOTS = ["curves.png", "mistakes.png", "surface.png", "weights.png"]
 Done = subprocess.CompletedProcess[str]
 
 
@@ -78,10 +78,10 @@ def main_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """examples/mnist_mlp.py as a module, with the strict device among its backends."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    import command_line
     import mnist_mlp
+    from support import cli
 
-    monkeypatch.setitem(command_line.DEVICES, "strict", "strict")
+    monkeypatch.setitem(cli.DEVICES, "strict", "strict")
     yield mnist_mlp
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and "examples" in str(sys.modules[name].__file__):
@@ -152,7 +152,7 @@ def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
     )
     text = succeeds(run(tmp_path, "mnist_mlp", *options.split()))
     written = {file.name for file in (tmp_path / "runs").iterdir()}
-    shown = {"history.csv", "run.json", "weights.safetensors", *PICTURES}
+    shown = {"history.csv", "run.json", "weights.safetensors", *PLOTS}
     assert written == {*shown, "checkpoint.safetensors"}
     assert set(re.findall(r"Written to runs: (.*)", text)[0].split(", ")) == shown
     with open(tmp_path / "runs" / "history.csv", newline="") as file:
@@ -186,7 +186,7 @@ def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
     assert record["device"]["name"] == "cpu"
     assert record["data"]["name"] == "digits"
     assert all(re.fullmatch("[0-9a-f]{64}", record["data"]["checksum"][part]) for part in ("train", "test"))
-    for name in PICTURES:
+    for name in PLOTS:
         start = (tmp_path / "runs" / name).read_bytes()[:24]
         assert start[:8] == b"\x89PNG\r\n\x1a\n"
         assert min(struct.unpack(">II", start[16:24])) > 300
@@ -240,7 +240,7 @@ def test_training_copies_nothing_from_the_device_however_many_batches(main_job):
 
 def test_mistakes_are_all_that_is_misread_the_surest_first(main_job):
     pytest.importorskip("matplotlib")
-    from record import find_mistakes
+    from support.run_folder import find_mistakes
 
     import minigrad as mg
     from minigrad import data
@@ -252,27 +252,27 @@ def test_mistakes_are_all_that_is_misread_the_surest_first(main_job):
     _, accuracy = main_job.evaluate(model, batches, "float32")
     mistakes = find_mistakes(model, batches, "float32")
     assert len(mistakes) == round((1 - accuracy) * len(digits)) > 0
-    assert all(mistake.label != mistake.guess for mistake in mistakes)
+    assert all(mistake.label != mistake.prediction for mistake in mistakes)
     sureness = [mistake.probability for mistake in mistakes]
     assert sureness == sorted(sureness, reverse=True)
     scores = [model(mg.tensor([[mistake.image]])).softmax(dim=1) for mistake in mistakes[:5]]
-    assert [int(p.argmax()) for p in scores] == [mistake.guess for mistake in mistakes[:5]]
+    assert [int(p.argmax()) for p in scores] == [mistake.prediction for mistake in mistakes[:5]]
     assert [float(p.max()) for p in scores] == pytest.approx(sureness[:5], rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 3, 100])
 def test_a_sheet_is_drawn_of_any_number_of_mistakes(count, main_job, tmp_path):
     pytest.importorskip("matplotlib")
-    import pictures
+    from support import plots
 
-    mistake = pictures.Mistake([[0.0, 1.0], [1.0, 0.0]], 1, 0, 0.9)
-    pictures.sheet([mistake] * count, 1000, ["T-shirt/top", "Ankle boot"], tmp_path / "sheet.png")
+    mistake = plots.Mistake([[0.0, 1.0], [1.0, 0.0]], 1, 0, 0.9)
+    plots.mistakes_sheet([mistake] * count, 1000, ["T-shirt/top", "Ankle boot"], tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 3000
 
 
 def test_the_first_weights_are_images_the_largest_first(main_job):
     pytest.importorskip("matplotlib")
-    from record import first_weights
+    from support.run_folder import first_weights
 
     import minigrad as mg
 
@@ -284,7 +284,7 @@ def test_the_first_weights_are_images_the_largest_first(main_job):
 
 
 def test_the_surface_holds_the_losses_of_real_steps_and_leaves_the_model_alone(main_job):
-    from surface import measure
+    from support.loss_surface import measure
 
     import minigrad as mg
     from minigrad import data, optim
@@ -320,8 +320,8 @@ def test_the_surface_holds_the_losses_of_real_steps_and_leaves_the_model_alone(m
 @pytest.mark.parametrize("scale", [0.0, 1e6])
 def test_the_surface_is_drawn_where_there_is_no_slope_and_where_the_loss_is_huge(scale, main_job, tmp_path):
     pytest.importorskip("matplotlib")
-    import pictures
-    from surface import measure
+    from support import plots
+    from support.loss_surface import measure
 
     import minigrad as mg
     from minigrad import data
@@ -331,7 +331,7 @@ def test_the_surface_is_drawn_where_there_is_no_slope_and_where_the_loss_is_huge
     with mg.no_grad():
         for parameter in model.parameters():
             parameter *= scale
-    pictures.landscape(measure(model, images, labels, points=5), 0.1, tmp_path / "surface.png")
+    plots.landscape(measure(model, images, labels, points=5), 0.1, tmp_path / "surface.png")
     assert (tmp_path / "surface.png").stat().st_size > 3000
 
 

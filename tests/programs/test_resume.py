@@ -98,7 +98,7 @@ def test_the_line_after_ctrl_c_is_the_command_that_goes_on(tmp_path):
     line = refused(subprocess.CompletedProcess(process.args, process.returncode, shown + rest, errors), code=130)
     done = len(rows(shown + rest))
     assert f"stopped by Ctrl-C in epoch {done + 1}" in line
-    python, lesson, *options = shlex.split(re.findall(r"to go on: (.*)", line)[0])
+    python, lesson, *options = shlex.split(re.findall(r"to continue: (.*)", line)[0])
     assert python == "python"
     options[options.index("2000")] = str(done + 1)
     text = succeeds(run(tmp_path, Path(lesson).stem, *options))
@@ -150,7 +150,7 @@ def test_weights_alone_are_no_checkpoint(unfinished):
 
     mg.save({"model.1.weight": mg.ones(2)}, unfinished / "runs" / "checkpoint.safetensors")
     line = refused(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 2, "--out", "runs", "--resume"))
-    assert "runs/checkpoint.safetensors is no checkpoint of this run" in line
+    assert "runs/checkpoint.safetensors is not a checkpoint of this run" in line
 
 
 def test_resume_needs_a_folder(tmp_path):
@@ -171,10 +171,9 @@ def test_files_beyond_the_space_are_named_and_the_training_goes_on(tmp_path):
     assert len(rows(done.stdout)) == 3
     assert done.returncode == 1
     *during, last = done.stderr.splitlines()
-    assert during == ["runs could not take checkpoint.safetensors: File too large; the training goes on"] * 3
-    assert last.startswith(
-        "mnist_mlp.py: the training is done, but runs could not take checkpoint.safetensors, weights."
-    )
+    unwritten = "checkpoint.safetensors could not be written to runs: File too large; the training continues"
+    assert during == [unwritten] * 3
+    assert last.startswith("mnist_mlp.py: the training is done, but checkpoint.safetensors, weights.")
     with open(tmp_path / "runs" / "history.csv", newline="") as file:  # it is small enough
         assert len(list(csv.reader(file))) == 4
     assert set(os.listdir(tmp_path / "runs")) >= {"history.csv", "run.json"}
@@ -199,12 +198,13 @@ def test_a_disk_that_fails_from_the_start_is_told_and_the_training_goes_on(
     monkeypatch.setattr(Path, "mkdir", fails)
     monkeypatch.setattr(checkpoint.os, "replace", fails)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
-    import command_line
+    from support import cli
 
-    with pytest.raises(command_line.Stop, match="the training is done, but runs could not take") as stop:
+    with pytest.raises(cli.LessonError, match=r"the training is done, but run\.json, .* could not be written") as stop:
         main_job.main()
     assert stop.value.code == 1
     shown = capsys.readouterr()
     assert len(rows(shown.out)) == 2
-    assert f"runs cannot be made ready ({os.strerror(error)}); the training goes on" in shown.err
-    assert shown.err.count("could not take run.json, checkpoint.safetensors, history.csv") == 2  # after each epoch
+    assert f"runs cannot be prepared ({os.strerror(error)}); the training continues" in shown.err
+    unwritten = "run.json, checkpoint.safetensors, history.csv could not be written to runs"
+    assert shown.err.count(unwritten) == 2  # after each epoch
