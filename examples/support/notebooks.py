@@ -20,7 +20,16 @@ sys.path.insert(0, str(FOLDER))  # this file is also run as a script
 
 from support.cli import LessonError, Parser, run_lesson  # noqa: E402
 
-LESSONS = ["linear_regression", "mnist_logistic", "mnist_mlp", "your_own_op", "backprop_by_hand", "backprop_player"]
+LESSONS = [
+    "how_backprop_works",
+    "linear_regression",
+    "mnist_logistic",
+    "backprop_player",
+    "backprop_by_hand",
+    "mnist_mlp",
+    "your_own_op",
+    "replay_a_step",
+]
 LAST = {"backprop_player": "page"}  # an expression that the notebook shows at its end
 
 
