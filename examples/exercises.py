@@ -4,7 +4,7 @@
     python examples/exercises.py 0.1 ANSWER        check an answer
 
 An answer is a Python expression: a number, a list, or a formula in the letters of the exercise, with `mg` and `math`.
-It is compared with what minigrad computes. A formula stands in quotes: 'g * x'.
+It is compared with the result of minigrad. Put a formula in quotes: "g * x".
 """
 
 from __future__ import annotations

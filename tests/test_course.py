@@ -64,7 +64,7 @@ def test_lessons_have_experiments_and_a_file_to_read():
 @pytest.mark.parametrize(("lesson", "options"), COMMANDS, ids=[" ".join(each) for each in COMMANDS])
 def test_commands_run(lesson, options, tmp_path):
     words = shlex.split(options)
-    if lesson == "backprop_by_hand":  # takes no options, and has a test of its own
+    if lesson == "backprop_by_hand":  # takes no options; tests/programs runs it
         assert words == []
         return
     assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", help_text(lesson)))
@@ -75,6 +75,13 @@ def test_commands_run(lesson, options, tmp_path):
     python(tmp_path, EXAMPLES / f"{lesson}.py", *words, *short)
     if "--out" in words:
         assert (tmp_path / words[words.index("--out") + 1]).exists()
+
+
+def test_mlp_lesson_is_short_with_five_steps_on_one_screen():
+    lines = (EXAMPLES / "mnist_mlp.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 110
+    steps = [i for i, line in enumerate(lines) if re.search(r"# [1-5]\. ", line)]
+    assert steps == list(range(steps[0], steps[0] + 5))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,7 @@ def test_how_backprop_works_fails_as_the_course_says(old, new, expected, tmp_pat
 
 
 @pytest.mark.parametrize(("number", "lesson"), [(3, "backprop_by_hand"), (8, "replay_a_step")])
-def test_listings_are_what_the_lesson_prints(number, lesson, tmp_path):
+def test_listings_equal_the_output_of_the_lesson(number, lesson, tmp_path):
     (listing,) = blocks(number, "text")
     assert listing in python(tmp_path, EXAMPLES / f"{lesson}.py")
 
