@@ -99,7 +99,7 @@ def in_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
 
 def chains() -> list[str]:
     """Cost per op, by depth."""
-    rows = ["| ops in a chain | " + " | ".join(f"{name}, µs an op" for name in CHAINS) + " | minigrad / torch |"]
+    rows = ["| ops in a chain | " + " | ".join(f"{name}, µs per op" for name in CHAINS) + " | minigrad / torch |"]
     rows.append("|---:|" + "---:|" * (len(CHAINS) + 1))
     for length, rounds in ((1, 5000), (10, 2000), (50, 600), (1000, 30), (10_000, 5), (100_000, 3)):
         names = [name for name in CHAINS if length <= 1000 or name in ("minigrad", "torch")]

@@ -113,7 +113,7 @@ def ratio(seconds: list[float], others: list[float]) -> float:
 def table(results: dict[str, Any], hand: str) -> list[str]:
     """The rows of one table: median, interquartile range, ratios, memory, accuracy."""
     rows = [
-        f"| engine | µs a step | middle half | / {hand} | / torch | peak MB | accuracy |",
+        f"| engine | µs per step | interquartile range | / {hand} | / torch | peak MB | accuracy |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     seconds = {name: r["seconds"] for name, r in results.items() if isinstance(r, dict)}
