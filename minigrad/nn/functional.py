@@ -10,7 +10,7 @@ from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (by subject)
     # Layers
     "linear",
     "dropout",
@@ -342,7 +342,7 @@ def check_labels(
     `one_hot`, so one count checks them all.
     """
     labels, noted = target.array, value_range(target)
-    valid = noted is not None and 0 <= noted[0] and noted[1] < num_classes  # on a GPU a count would wait for it
+    valid = noted is not None and noted[0] >= 0 and noted[1] < num_classes  # on a GPU a count would wait for it
     if not valid and int(backend.namespace(labels).count_nonzero(one_hot)) != labels.size:
         bad = (labels < 0) | (labels >= num_classes)
         if ignore_index is not None:
