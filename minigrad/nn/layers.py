@@ -87,7 +87,7 @@ class Dropout(Module):
     """In training each element is 0 with probability p, else x / (1 - p); in evaluation y = x."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = F.probability("Dropout", p)
+        self.p = F.check_probability("Dropout", p)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)

@@ -19,7 +19,7 @@ class CrossEntropyLoss(Module):
         label_smoothing: float = 0.0,
     ) -> None:
         self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = F.reduction_named(reduction), label_smoothing
+        self.reduction, self.label_smoothing = F.check_reduction(reduction), label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -36,7 +36,7 @@ class NLLLoss(Module):
     """The mean of -input[target], for log-probabilities: `functional.nll_loss`."""
 
     def __init__(self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
-        self.weight, self.ignore_index, self.reduction = weight, ignore_index, F.reduction_named(reduction)
+        self.weight, self.ignore_index, self.reduction = weight, ignore_index, F.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
@@ -46,7 +46,7 @@ class MSELoss(Module):
     """The mean of (input - target)²: `functional.mse_loss`."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = F.reduction_named(reduction)
+        self.reduction = F.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
@@ -58,7 +58,7 @@ class BCEWithLogitsLoss(Module):
     def __init__(
         self, weight: Tensor | None = None, *, reduction: str = "mean", pos_weight: Tensor | None = None
     ) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, F.reduction_named(reduction), pos_weight
+        self.weight, self.reduction, self.pos_weight = weight, F.check_reduction(reduction), pos_weight
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
+from ..autograd.commit import commit
 from ..autograd.tensor import Tensor, expect_tensor
+from ..autograd.version_counter import bump_version
 from ..creation import tensor
 
 Self = TypeVar("Self", bound="Module")
@@ -172,7 +176,7 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Reset the gradients of all parameters to None, or to zeros."""
-        zero_grad(self.parameters(), set_to_none)
+        zero_grad(list(self.parameters()), set_to_none)
 
     # How it looks
     def extra_repr(self) -> str:
@@ -185,14 +189,17 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
-def zero_grad(parameters: Iterable[Tensor], set_to_none: bool) -> None:
-    """Reset gradients to None, or those there are to zeros."""
-    for parameter in parameters:
-        if set_to_none:
-            parameter._grad = None
-        elif parameter.grad is not None:
-            parameter.grad.detach().zero_()
+def zero_grad(parameters: list[Any], set_to_none: bool) -> None:
+    """Reset gradients to None, or those there are to zeros: all or, if Ctrl-C strikes, none."""
+    if set_to_none:
+        commit(map(setattr, parameters, GRAD, NONE))
+    else:
+        grads = [parameter._grad.array for parameter in parameters if parameter._grad is not None]
+        bump_version(*grads)
+        commit(map(operator.setitem, grads, repeat(...), repeat(0)))
 
+
+GRAD, NONE = repeat("_grad"), repeat(None)
 
 Modules = TypeVar("Modules", bound="ModuleList")
 
