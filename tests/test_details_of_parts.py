@@ -19,7 +19,6 @@ from minigrad import backend, nn, optim
 from minigrad import serialization as checkpoint
 from minigrad.autograd.methods import OPS
 from minigrad.autograd.op import op, tensor_namespace
-from minigrad.autograd.tensor import value_range
 from minigrad.data import MNIST, DataError, DataLoader, Digits, ImageDataset, Subset, TensorDataset, idx
 from minigrad.serialization import CheckpointError
 from minigrad.testing import formulas, gradcheck
@@ -363,7 +362,7 @@ def test_a_byte_of_255_is_1_and_samples_count_from_both_ends():
     assert images[-2][1] == 4
     assert images[1][1] == images[-1][1] == 7
     for index in (2, -3):
-        with pytest.raises(IndexError, match=f"expected a number of a sample from -2 to 1, got {index}"):
+        with pytest.raises(IndexError, match=f"expected an index from -2 to 1, got {index}"):
             images[index]
 
 
@@ -373,19 +372,6 @@ def test_a_loader_has_the_arguments_of_torchs():
     for no_dataset in ({1, 2}, (i for i in range(3))):
         with pytest.raises(TypeError, match="expected a dataset with __len__ and __getitem__"):
             DataLoader(no_dataset)
-
-
-@pytest.mark.parametrize(
-    ("items", "ends"),
-    [
-        ([np.int32(3), np.int32(-1)], (-1, 3)),
-        ([np.float32(3), np.float32(-1)], None),
-        ([np.array([1, 2]), np.array([3, 4])], None),
-    ],
-)
-def test_only_a_row_of_integers_is_noted_as_labels(items, ends):
-    (batch,) = DataLoader(items, batch_size=2)
-    assert value_range(batch) == ends
 
 
 def idx_file(*lengths, content=b"", magic=None):
@@ -415,7 +401,11 @@ def test_a_compressed_file_that_goes_on_after_its_last_chunk_is_refused(tmp_path
 
 @pytest.mark.parametrize(
     ("magic", "words"),
-    [(b"\1\x08\0\0", "the same in the wrong byte order"), (b"\1\x09\0\0", "got 1 9 0 0;"), (b"\1\x08\1\0", "1 8 1 0;")],
+    [
+        (b"\1\x08\0\0", "1 8 0 0, in little-endian byte order"),
+        (b"\1\x09\0\0", "got 1 9 0 0;"),
+        (b"\1\x08\1\0", "1 8 1 0;"),
+    ],
 )
 def test_only_the_right_number_turned_round_is_called_so(magic, words, tmp_path):
     (tmp_path / "labels").write_bytes(idx_file(1, content=b"\0", magic=magic))
@@ -428,7 +418,7 @@ def test_a_torchvision_that_does_not_fit_its_torch_is_told_from_one_that_is_miss
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.raises(DataError, match=r"fails to import .* do not fit each other"):
+    with pytest.raises(DataError, match=r"fails to import .* are incompatible"):
         MNIST(tmp_path, download=True)
 
 

@@ -56,7 +56,6 @@ class TensorMethods:
     dtype: Any
     device: Any
     requires_grad: Any
-    _value_range: Any
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
 
@@ -237,8 +236,6 @@ class TensorMethods:
             result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
         if device is not None and backend.device(device) != self.device:
             result = OPS["move"](result, device=backend.device(device), source=self.device)
-        if self._value_range is not None and self.dtype.kind in "iu" and result.dtype == self.dtype:
-            result._value_range = self._value_range
         return result
 
     def cpu(self) -> Tensor:
