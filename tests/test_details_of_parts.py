@@ -253,7 +253,7 @@ def test_weights_of_one_input_are_as_wide_as_the_formula_says():
 @pytest.mark.parametrize(("one", "other"), [("0", 1.0), (0.0, "1"), (None, 1.0), (0.0, None)])
 def test_the_two_numbers_of_a_distribution_are_numbers_both(one, other):
     for write in (nn.init.uniform_, nn.init.normal_):
-        with pytest.raises(TypeError, match="_: expected numbers as"):
+        with pytest.raises(TypeError, match="_: expected numbers, got"):
             write(mg.zeros(2), one, other)
 
 
@@ -425,7 +425,7 @@ def test_a_torchvision_that_does_not_fit_its_torch_is_told_from_one_that_is_miss
 def test_accuracy_takes_tensors_both_times():
     scores, labels = mg.tensor([[1.0, 2.0]]), mg.tensor([1])
     for given in ((scores, [1]), ([[1.0, 2.0]], labels)):
-        with pytest.raises(TypeError, match="accuracy: expected Tensors as scores and labels, got"):
+        with pytest.raises(TypeError, match="accuracy: expected a Tensor as (scores|labels), got"):
             mg.accuracy(*given)
 
 
