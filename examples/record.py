@@ -21,7 +21,7 @@ from resume import History
 
 import minigrad as mg
 from minigrad import backend, data, nn, optim
-from minigrad.serialization import UNFINISHED, write_atomically
+from minigrad.serialization import TEMPORARY_SUFFIX, write_atomically
 
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
 UNITS = 40  # of the first layer, that are drawn
@@ -61,7 +61,7 @@ class Record:
             folder.mkdir(parents=True, exist_ok=True)
             for name in () if resume else ("checkpoint.safetensors", *self.files):
                 (folder / name).unlink(missing_ok=True)  # nothing of an earlier run may pass for this one's
-            for stray in folder.glob(f"*{UNFINISHED}"):  # of a run that was killed
+            for stray in folder.glob(f"*{TEMPORARY_SUFFIX}"):  # of a run that was killed
                 stray.unlink(missing_ok=True)
         except OSError as error:
             if error.errno not in DISK:

@@ -73,7 +73,8 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     product of `a` and the mask it does not make nan of inf · 0.
     """
     if type(b) is float and b == 0.0 and getattr(a, "size", 0) > 512 and a.dtype in BITS and copysign(1.0, b) > 0:
-        return (a.view(BITS[a.dtype]) * condition).view(a.dtype)
+        bits = BITS[a.dtype]
+        return (a.view(bits) * numpy.asarray(condition, bits)).view(a.dtype)
     return numpy.where(condition, a, b)
 
 
