@@ -425,7 +425,7 @@ def test_a_torchvision_that_does_not_fit_its_torch_is_told_from_one_that_is_miss
 def test_accuracy_takes_tensors_both_times():
     scores, labels = mg.tensor([[1.0, 2.0]]), mg.tensor([1])
     for given in ((scores, [1]), ([[1.0, 2.0]], labels)):
-        with pytest.raises(TypeError, match="accuracy: expected a Tensor as (scores|labels), got"):
+        with pytest.raises(TypeError, match=r"accuracy: expected a Tensor as (scores|labels), got"):
             mg.accuracy(*given)
 
 

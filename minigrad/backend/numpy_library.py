@@ -78,7 +78,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return numpy.where(condition, a, b)
 
 
-BITS = {numpy.dtype("float32"): numpy.dtype("int32"), numpy.dtype("float64"): numpy.dtype("int64")}
+BITS: dict[Any, Any] = {numpy.dtype("float32"): numpy.dtype("int32"), numpy.dtype("float64"): numpy.dtype("int64")}
 LONG = 1024  # rows from which on a sum is made in blocks
 BLOCK = 128
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections import OrderedDict
+from functools import partial
 
 import numpy as np
 import pytest
@@ -242,13 +243,18 @@ CHANGES = {
     "view": lambda layer: nn.init.zeros_(layer.weight.detach()[0]),
     "to": lambda layer: layer.double().float(),
 }
-for kind, options in [("SGD", {"momentum": 0.9}), ("Adam", {}), ("AdamW", {})]:
 
-    def step(layer, make=getattr(optim, kind), options=options):
-        layer(mg.ones(1, 2)).sum().backward()
-        make(layer.parameters(), lr=0.1, **options).step()
 
-    CHANGES[f"{kind}.step"] = step
+def step(kind, layer, **options):
+    layer(mg.ones(1, 2)).sum().backward()
+    kind(layer.parameters(), lr=0.1, **options).step()
+
+
+CHANGES |= {
+    "SGD.step": partial(step, optim.SGD, momentum=0.9),
+    "Adam.step": partial(step, optim.Adam),
+    "AdamW.step": partial(step, optim.AdamW),
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)
