@@ -14,7 +14,20 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A file imports only from rooms before its own; in autograd also only from files before itself.
-ORDER = ["backend", "autograd", "ops", "creation", "nn", "optim", "data", "serialization", "testing", "jit", "viz"]
+ORDER = [
+    "files",
+    "backend",
+    "autograd",
+    "ops",
+    "creation",
+    "nn",
+    "optim",
+    "data",
+    "serialization",
+    "testing",
+    "jit",
+    "viz",
+]
 ORDER += ["__init__", "__main__"]
 AUTOGRAD = [
     "errors",

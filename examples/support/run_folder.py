@@ -15,7 +15,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import backend, data, nn, optim
-from minigrad.serialization import TEMPORARY_SUFFIX, write_atomically
+from minigrad.files import TEMPORARY_SUFFIX, write_atomically
 
 from . import checkpoint, loss_surface, plots
 from .checkpoint import History
