@@ -922,7 +922,7 @@ def test_cut_download_is_called_one(tmp_path, name):
     content = gzip.compress(content) if name.endswith(".gz") else content
     for length in (5, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(DataError, match="truncated, as by a download that was cut off"):
+        with pytest.raises(DataError, match=r"truncated.*, as by a download that was cut off"):
             idx.read(str(path), (6, 28, 28))
 
 
