@@ -74,12 +74,21 @@ class RunFolder:
                 raise
             message = f"{folder} cannot be prepared ({error.strerror}); the training continues"
             print(message, file=sys.stderr, flush=True)
-        self.replaced = self._read_metadata(overwrite)  # what run.json contains now
-        self._check_files(resume, overwrite)
-        if resume and self.checkpoint.exists():
-            self._load()
-        elif not self.protected:
-            self._write_metadata()
+        try:
+            self.replaced = self._read_metadata(overwrite)  # what run.json contains now
+            self._check_files(resume, overwrite)
+            if resume and self.checkpoint.exists():
+                self._load()
+            elif not self.protected:
+                self._write_metadata()
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let other processes use the folder."""
+        if self.lock:
+            self.lock.release()
 
     # What is in the folder
     def _read_metadata(self, overwrite: bool) -> Any:
@@ -120,7 +129,8 @@ class RunFolder:
         """Read the checkpoint. Raises LessonError unless options and data are those of this command."""
         state, notes = load_with_notes(self.checkpoint)
         before = notes.get("run")
-        if not isinstance(before, dict):
+        parts = ("options", "versions", "device", "data")
+        if not (isinstance(before, dict) and all(isinstance(before.get(part), dict) for part in parts)):
             raise CheckpointError(f"{self.checkpoint} is not a checkpoint of this run: it has no description of a run")
         if self.replaced not in (before, None) and digest(self.replaced) != notes.get("replaces"):
             raise LessonError(
@@ -142,7 +152,7 @@ class RunFolder:
         ]
         if changes:
             print(f"results may not be bit-identical: {'; '.join(changes)}", file=sys.stderr, flush=True)
-        self.metadata["run"] = before["run"]
+        self.metadata["run"] = before.get("run")
         self.described = self.replaced == self.metadata
         self.state = state
 
@@ -195,8 +205,6 @@ class RunFolder:
         self._plot("weights.png", lambda file: plots.weights(units[:PLOTTED_UNITS], len(units), file))
         surface = loss_surface.measure(model, images.to(dtype=options.dtype), labels)
         self._plot("surface.png", lambda file: plots.landscape(surface, options.lr, file))
-        if self.lock:
-            self.lock.release()
         written = [name for name in FILES[1:] if name not in self.unwritten]
         if written:
             print(f"Written to {self.folder}: {', '.join(written)}")

@@ -35,6 +35,12 @@ class TrainingRun:
     @contextmanager
     def started(self, model: nn.Module, optimizer: optim.Optimizer) -> Iterator[None]:
         """Restore model and optimizer with --resume, print the table's head; on a signal print how to continue."""
+        with self.stoppable():
+            self.restore(model, optimizer)
+            yield
+
+    def restore(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
+        """Restore model and optimizer with --resume, and print the head of the table."""
         self.model, self.optimizer = model, optimizer
         options = self.options
         if self.folder:
@@ -45,18 +51,23 @@ class TrainingRun:
         print("epoch  train loss  train accuracy  test loss  test accuracy  seconds  images/s", flush=True)
         for row in self.progress.history:
             print_row(row, self.images)
-        with self.stoppable():
-            yield
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """On Ctrl-C, SIGTERM or SIGHUP end with the command that continues the run."""
+        """On Ctrl-C, SIGTERM or SIGHUP end with the command that continues the run; on any error unlock the folder."""
         try:
             yield
+        except Exception:
+            if self.folder:
+                self.folder.release()
+            raise
         except KeyboardInterrupt as error:
             where = f"in epoch {min(len(self.progress.history) + 1, self.options.epochs)}"
             signal, code = (error.signal, error.code) if isinstance(error, Stopped) else ("Ctrl-C", 130)
-            raise LessonError(f"stopped by {signal} {where}; {self.how_to_continue()}", code) from None
+            message = f"stopped by {signal} {where}; {self.how_to_continue()}"
+            if self.folder:
+                self.folder.release()
+            raise LessonError(message, code) from None
 
     def how_to_continue(self) -> str:
         """The command that continues this run."""
@@ -126,6 +137,7 @@ class TrainingRun:
         if self.folder:
             with self.stoppable():
                 self.folder.finish(self.model, train, test_batches, self.options, self.progress)
+            self.folder.release()
 
 
 def open_folder(options: argparse.Namespace, device: backend.device, checksums: dict[str, str]) -> Any:
