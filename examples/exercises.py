@@ -269,7 +269,7 @@ def check(number: str, text: str) -> bool:
         code = compile(text, "the answer", "eval")
         mg.manual_seed(0)
         names = {"mg": mg, "math": math}
-        return EXERCISES[number](lambda **letters: eval(code, {**names, **letters}))  # nosec B307: the reader typed it
+        return EXERCISES[number](lambda **letters: eval(code, {**names, **letters}))  # nosec B307 # the reader typed it
     except Exception as error:
         raise LessonError(f"{number}: the answer {text!r} does not work, {type(error).__name__}: {error}") from None
 

@@ -135,7 +135,7 @@ class Program:
     def compiled(self, source: str) -> Callable[..., Any]:
         """The function that this text defines."""
         names = dict(self.constants)
-        exec(compile(source, "<replay>", "exec"), names)  # nosec B102: the source is made of names of ops
+        exec(compile(source, "<replay>", "exec"), names)  # nosec B102 # the source is made of names of ops
         return names["step"]
 
 
