@@ -106,7 +106,8 @@ def check_weights(name: str, tensor: Any, **numbers: Any) -> None:
     if tensor.dtype.kind != "f":
         raise TypeError(f"{name}: expected a Tensor of floating point, got dtype {tensor.dtype}; use x.float()")
     if not all(isinstance(number, Real) for number in numbers.values()):
-        raise TypeError(f"{name}: expected numbers, got {', '.join(f'{key}={numbers[key]!r}' for key in numbers)}")
+        given = " and ".join(map(repr, numbers.values()))
+        raise TypeError(f"{name}: expected numbers as {' and '.join(numbers)}, got {given}")
 
 
 def write(tensor: Tensor, values: Any) -> Tensor:

@@ -176,7 +176,7 @@ class Module:
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name in module._buffers:
-                value = getattr(module, name)
+                value = vars(module).get(name)
                 if value is not None and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
@@ -192,8 +192,8 @@ class Module:
             if isinstance(value, Parameter):
                 yield prefix + name, value
         for name, persistent in self._buffers.items():
-            if persistent and getattr(self, name) is not None:
-                yield prefix + name, getattr(self, name)
+            if persistent and vars(self).get(name) is not None:
+                yield prefix + name, vars(self)[name]
         for name, child in self._modules.items():
             if not any(child is parent for parent in (self, *parents)):
                 yield from child._named_state(f"{prefix}{name}.", (self, *parents))
@@ -258,7 +258,7 @@ class Module:
                 parameter.grad = parameter._grad.to(*target, **options)
         for module in self.modules():
             for name in module._buffers:
-                buffer = getattr(module, name)
+                buffer = vars(module).get(name)
                 if buffer is not None:
                     moved = buffer.to(*target, **options)
                     setattr(module, name, moved if buffer.dtype.kind == "f" else buffer.to(moved.device))

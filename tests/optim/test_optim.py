@@ -97,7 +97,7 @@ def test_frozen_parameters_stay():
     assert model[0].weight.tolist() == before
 
 
-def test_a_zero_gradient_is_no_nan_in_adam():
+def test_adam_step_with_zero_gradient_is_not_nan():
     w = mg.tensor([1.0], requires_grad=True)
     optimizer = optim.Adam([w])
     w.grad = mg.zeros(1)
@@ -106,7 +106,7 @@ def test_a_zero_gradient_is_no_nan_in_adam():
 
 
 @pytest.mark.parametrize(("kind", "options"), [(optim.SGD, dict(lr=0.1, momentum=0.9)), (optim.Adam, dict(lr=0.1))])
-def test_a_state_saved_and_loaded_continues_to_the_same_bits(kind, options):
+def test_loaded_state_continues_bit_identical(kind, options):
     def steps(w, optimizer, n):
         for i in range(n):
             w.grad = mg.tensor([0.3 * i, -1.0])
@@ -139,7 +139,7 @@ def test_a_state_saved_and_loaded_continues_to_the_same_bits(kind, options):
         (lambda w: optim.SGD([w * 2]), "leaf"),
     ],
 )
-def test_bad_options_are_refused(make, message):
+def test_invalid_options_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make(mg.ones(1, requires_grad=True))
     with pytest.raises(TypeError, match=r"\[tensor\]"):
