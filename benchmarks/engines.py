@@ -1,8 +1,8 @@
-"""One training step of the article's model, written for each engine as its users write it.
+"""One training step of an MLP, written for each engine as its users write it.
 
-An engine is made from layer sizes, the initial weights, the training images (N, 784) float32 and the labels (N,). Then
-`step(index)` predicts the images at `index`, computes the loss, the gradients and the new weights by SGD, and
-`finish()` waits for the device. `weights()` gives what was learned, so that equal work can be told from less of it.
+An engine is made from layer sizes, the initial weights, the training images (N, 784) float32 and the labels (N,).
+`step(index)` predicts the images at `index`, computes the loss and the gradients, and updates the weights by SGD;
+`finish()` waits for the device; `weights()` returns the weights, to check that all engines have done the same work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-LR = 0.01  # with 0.1 the weights jump about, and rounding alone makes equal engines differ
+LR = 0.01  # with 0.1 rounding errors grow so fast that engines differ
 Weights = list[Any]  # W1 (in, out), b1 (out,), W2, b2, ... as NumPy arrays
 
 
@@ -28,8 +28,15 @@ def initial_weights(sizes: list[int], seed: int = 0) -> Weights:
     return weights
 
 
-class HandWritten:
-    """NumPy without an engine: forward, loss, gradients and update as one would write them for this model alone."""
+class Engine:
+    """What engines share: on the CPU there is nothing to wait for."""
+
+    def finish(self) -> None:
+        pass
+
+
+class HandWritten(Engine):
+    """NumPy without an engine: forward, loss, gradients and update, written for this model alone."""
 
     xp: Any = np
 
@@ -71,9 +78,6 @@ class HandWritten:
     def weights(self) -> Weights:
         return [np.asarray(w.get() if hasattr(w, "get") else w) for w in self.w]
 
-    def finish(self) -> None:
-        pass
-
 
 class HandWrittenCuPy(HandWritten):
     """The same on CuPy."""
@@ -86,7 +90,7 @@ class HandWrittenCuPy(HandWritten):
         self.xp.cuda.runtime.deviceSynchronize()
 
 
-class Minigrad:
+class Minigrad(Engine):
     """minigrad on the CPU."""
 
     device = "cpu"
@@ -122,7 +126,7 @@ class Minigrad:
 
 
 class MinigradReplayed(Minigrad):
-    """minigrad on the CPU, the step from the model to the gradients written down once and replayed."""
+    """minigrad on the CPU, with the step compiled by `replay`."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -150,7 +154,7 @@ class MinigradReplayedCuPy(MinigradReplayed):
     device = "cuda"
 
 
-class Torch:
+class Torch(Engine):
     """torch, eager, tensors in memory."""
 
     device = "cpu"
@@ -241,7 +245,7 @@ class TorchCUDAGraph(TorchCUDA):
         return loss
 
 
-class Jax:
+class Jax(Engine):
     """JAX with the whole step compiled by jit."""
 
     def __init__(self, sizes: list[int], weights: Weights, images: Any, labels: Any) -> None:
@@ -276,8 +280,8 @@ class Jax:
             w.block_until_ready()
 
 
-class MyGrad:
-    """MyGrad, with its memory guarding off, as its documentation advises for speed."""
+class MyGrad(Engine):
+    """MyGrad without memory guarding, as its documentation recommends for speed."""
 
     def __init__(self, sizes: list[int], weights: Weights, images: Any, labels: Any) -> None:
         import mygrad
@@ -302,11 +306,8 @@ class MyGrad:
     def weights(self) -> Weights:
         return [w.data for w in self.w]
 
-    def finish(self) -> None:
-        pass
 
-
-class Autograd:
+class Autograd(Engine):
     """HIPS autograd: gradients of a function of NumPy arrays."""
 
     def __init__(self, sizes: list[int], weights: Weights, images: Any, labels: Any) -> None:
@@ -332,9 +333,6 @@ class Autograd:
 
     def weights(self) -> Weights:
         return self.w
-
-    def finish(self) -> None:
-        pass
 
 
 ENGINES: dict[str, dict[str, Callable[..., Any]]] = {

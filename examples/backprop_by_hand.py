@@ -1,10 +1,10 @@
-"""One training step on paper: a 2-2-2 network of small integers, every number checked exactly.
+"""Lesson 3, on paper: one training step of a 2-2-2 network of small integers, every number checked exactly.
 
     python examples/backprop_by_hand.py
 
 Two samples x with targets t go through two layers, h = relu(x W₁ᵀ + b₁) and y = h W₂ᵀ + b₂. The loss is the mean of the
-squared errors. Take a pencil: each line says what is computed, with its numbers, and what comes out. The column on the
-right is the same number from minigrad. They are compared as fractions, so a rounding error could not hide.
+squared errors. Each line has a formula, its numbers and the result. The column on the right is the same number computed
+by minigrad. They are compared as fractions, so even a rounding error is an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigrad import Tensor, float64, nn, optim, tensor
 from minigrad.nn import functional as F
 
 X = [[1, 1], [-1, -2]]  # two samples of two numbers
-T = [[0, -2], [-5, 0]]  # what the network should answer
+T = [[0, -2], [-5, 0]]  # the targets
 W1, B1 = [[1, 1], [1, -1]], [-1, 1]
 W2, B2 = [[-2, -1], [-1, 1]], [1, 0]
 START: dict[str, Any] = {"hidden.weight": W1, "hidden.bias": B1, "out.weight": W2, "out.bias": B2}
@@ -34,14 +34,14 @@ class Net(nn.Module):
         self.load_state_dict({name: tensor(start, dtype=float64) for name, start in START.items()})
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """All Tensors on the way, by the names they have on paper."""
+        """The intermediate results, by their names on paper."""
         z = self.hidden(x)
         h = z.relu()
         return {"z": z, "h": h, "y": self.out(h)}
 
 
 class Sheet:
-    """The sheet of paper: prints each line and compares its result with what minigrad has there."""
+    """The sheet of paper: prints each line and compares its result with that of minigrad."""
 
     def __init__(self) -> None:
         self.lines = 0
@@ -50,19 +50,19 @@ class Sheet:
         """A heading."""
         print(f"\n{text}\n{'─' * len(text)}")
 
-    def line(self, name: str, sum_of: str, paper: Fraction, engine: Tensor, *index: int) -> Fraction:
-        """One line: a name, how it is computed, the result. Raises SystemExit where minigrad has another number."""
-        there = Fraction(engine.detach()[index].item() if index else engine.item())
+    def line(self, name: str, formula: str, paper: Fraction, engine: Tensor, *index: int) -> Fraction:
+        """Print a name, its formula and the result. Raises SystemExit if minigrad has another number."""
+        computed = Fraction(engine.detach()[index].item() if index else engine.item())
         self.lines += 1
-        place = "".join(f"[{i}]" for i in index)
-        print(f"  {name + place:<12} = {sum_of + ' = ' + str(paper):<44} minigrad: {there}")
-        if there != paper:
-            sys.exit(f"{name}{place}: on paper {paper}, minigrad says {there}")
+        position = "".join(f"[{i}]" for i in index)
+        print(f"  {name + position:<12} = {formula + ' = ' + str(paper):<44} minigrad: {computed}")
+        if computed != paper:
+            sys.exit(f"{name}{position}: on paper {paper}, minigrad computes {computed}")
         return paper
 
 
 def n(value: Any) -> str:
-    """A number as one writes it inside a formula: in brackets where it is negative."""
+    """A number inside a formula: in brackets if it is negative."""
     return f"({value})" if value < 0 else str(value)
 
 
@@ -76,12 +76,12 @@ def main() -> None:
     model, sheet = Net(), Sheet()
     optimizer = optim.SGD(model.parameters(), lr=float(LR))
     x, t = tensor(X, dtype=float64), tensor(T, dtype=float64)
-    made = model(x)
-    for each in made.values():
+    results = model(x)
+    for each in results.values():
         each.retain_grad()
-    loss = F.mse_loss(made["y"], t)
+    loss = F.mse_loss(results["y"], t)
     loss.backward()
-    slope: dict[str, Any] = {name: each.grad for name, each in made.items()}
+    grad_of: dict[str, Any] = {name: each.grad for name, each in results.items()}
     parameters = dict(model.named_parameters())
 
     print(f"x = {X}   t = {T}   learning rate {LR}")
@@ -97,16 +97,16 @@ def main() -> None:
     for s in SAMPLES:
         for j in UNITS:
             pairs: list[tuple[Any, Any]] = list(zip(X[s], W1[j]))
-            z[s][j] = sheet.line("z", products(pairs, B1[j]), dot(pairs, B1[j]), made["z"], s, j)
-    print("  h = relu(z): what is below 0 becomes 0")
+            z[s][j] = sheet.line("z", products(pairs, B1[j]), dot(pairs, B1[j]), results["z"], s, j)
+    print("  h = relu(z): negative numbers become 0")
     for s in SAMPLES:
         for j in UNITS:
-            h[s][j] = sheet.line("h", f"max({z[s][j]}, 0)", max(z[s][j], Fraction(0)), made["h"], s, j)
+            h[s][j] = sheet.line("h", f"max({z[s][j]}, 0)", max(z[s][j], Fraction(0)), results["h"], s, j)
     print("  y = h W₂ᵀ + b₂")
     for s in SAMPLES:
         for k in UNITS:
             pairs = list(zip(h[s], W2[k]))
-            y[s][k] = sheet.line("y", products(pairs, B2[k]), dot(pairs, B2[k]), made["y"], s, k)
+            y[s][k] = sheet.line("y", products(pairs, B2[k]), dot(pairs, B2[k]), results["y"], s, k)
 
     sheet.title("2  Loss")
     errors = [(y[s][k], T[s][k]) for s in SAMPLES for k in UNITS]
@@ -114,59 +114,59 @@ def main() -> None:
     squares = " + ".join(f"{n(a - b)}²" for a, b in errors)
     sheet.line("L", f"({squares}) / 4", sum(((a - b) ** 2 for a, b in errors), Fraction(0)) / 4, loss)
 
-    sheet.title("3  Gradients, from the loss backwards")
+    sheet.title("3  Gradients: the backward pass")
     dy, dh, dz = ([[Fraction(0)] * 2 for _ in SAMPLES] for _ in range(3))
     print("  dL/dy = 2 (y - t) / 4")
     for s in SAMPLES:
         for k in UNITS:
             value = (y[s][k] - T[s][k]) * 2 / 4
-            dy[s][k] = sheet.line("dL/dy", f"2·({y[s][k]} - {n(T[s][k])}) / 4", value, slope["y"], s, k)
+            dy[s][k] = sheet.line("dL/dy", f"2·({y[s][k]} - {n(T[s][k])}) / 4", value, grad_of["y"], s, k)
     gradients: dict[str, Any] = {name: p.grad for name, p in parameters.items()}
     paper: dict[str, Any] = {}
 
     def layer(weight: str, bias: str, number: str, g: list[list[Fraction]], into: list[list[Any]], g_name: str) -> None:
-        print(f"  dL/dW{number} = {g_name} times what went in, added over the samples")
+        print(f"  dL/dW{number} = {g_name} times the inputs, summed over the samples")
         paper[weight] = [[Fraction(0)] * 2 for _ in UNITS]
         for k in UNITS:
             for j in UNITS:
                 pairs = [(g[s][k], into[s][j]) for s in SAMPLES]
                 paper[weight][k][j] = sheet.line(f"dL/dW{number}", products(pairs), dot(pairs), gradients[weight], k, j)
-        print(f"  dL/db{number} = {g_name} added over the samples: the bias was used once in each")
+        print(f"  dL/db{number} = {g_name} summed over the samples: the bias was used once for each")
         paper[bias] = [
             sheet.line(f"dL/db{number}", f"{g[0][k]} + {n(g[1][k])}", g[0][k] + g[1][k], gradients[bias], k)
             for k in UNITS
         ]
 
     layer("out.weight", "out.bias", "₂", dy, h, "dL/dy")
-    print("  dL/dh = dL/dy W₂: h[s][j] was used in both outputs, so two gradients come back and are added")
+    print("  dL/dh = dL/dy W₂: h[s][j] was used in both outputs, so two contributions are added")
     for s in SAMPLES:
         for j in UNITS:
             pairs = [(dy[s][k], W2[k][j]) for k in UNITS]
-            dh[s][j] = sheet.line("dL/dh", products(pairs), dot(pairs), slope["h"], s, j)
-    print("  dL/dz = dL/dh where z > 0, else 0: a unit that was off passes nothing back")
+            dh[s][j] = sheet.line("dL/dh", products(pairs), dot(pairs), grad_of["h"], s, j)
+    print("  dL/dz = dL/dh if z > 0, else 0: the gradient of a unit with z < 0 is 0")
     for s in SAMPLES:
         for j in UNITS:
             on = z[s][j] > 0
-            said = f"(z is {z[s][j]}) {n(dh[s][j])}·{int(on)}"
-            dz[s][j] = sheet.line("dL/dz", said, dh[s][j] if on else Fraction(0), slope["z"], s, j)
+            formula = f"(z is {z[s][j]}) {n(dh[s][j])}·{int(on)}"
+            dz[s][j] = sheet.line("dL/dz", formula, dh[s][j] if on else Fraction(0), grad_of["z"], s, j)
     layer("hidden.weight", "hidden.bias", "₁", dz, X, "dL/dz")
 
     sheet.title("4  Adjust: w - learning rate · gradient")
     optimizer.step()
-    short = {"hidden.weight": "W₁", "hidden.bias": "b₁", "out.weight": "W₂", "out.bias": "b₂"}
+    symbols = {"hidden.weight": "W₁", "hidden.bias": "b₁", "out.weight": "W₂", "out.bias": "b₂"}
     for name, parameter in parameters.items():
-        places = [(k, j) for k in UNITS for j in UNITS] if name.endswith("weight") else [(k,) for k in UNITS]
-        for index in places:
+        positions = [(k, j) for k in UNITS for j in UNITS] if name.endswith("weight") else [(k,) for k in UNITS]
+        for index in positions:
             w, g = START[name], paper[name]
             for i in index:
                 w, g = w[i], g[i]
-            sheet.line(short[name], f"{w} - {LR}·{n(g)}", w - LR * g, parameter, *index)
+            sheet.line(symbols[name], f"{w} - {LR}·{n(g)}", w - LR * g, parameter, *index)
 
     sheet.title("5  Reset")
     optimizer.zero_grad()
     if any(parameter.grad is not None for parameter in parameters.values()):
-        sys.exit("a gradient was left")
-    print("  All gradients are None again; otherwise the next backward would add to them.")
+        sys.exit("a gradient was not reset")
+    print("  All gradients are None again; the next backward would add to them.")
     after = F.mse_loss(model(x)["y"], t).item()
     print(f"\nThe loss was {loss.item():g}. With the new weights it is {after:.3g}.")
     print(f"{sheet.lines} numbers on paper, {sheet.lines} equal in minigrad, exactly.")

@@ -1,7 +1,7 @@
 """Lesson 1: find a plane through a cloud of points.
 
-The points lie on the plane y = 2 x1 - 3 x2 + 1, moved up or down a little by noise. We forget the numbers 2, -3 and 1,
-start with wrong ones, and let the gradients of the loss lead us back:
+The points lie on the plane y = 2 x1 - 3 x2 + 1, plus a little noise. The program starts with wrong numbers in the place
+of 2, -3 and 1, and finds the right ones by gradient descent:
 
   a number that is too high has a positive gradient, so the step goes down;
   a number that is too low has a negative gradient, so the step goes up.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from command_line import Parser, Stop, add_common, choose_device, number, run, whole
+from support.cli import LessonError, Parser, add_common, choose_device, float_in_range, int_in_range, run_lesson
 
 import minigrad as mg
 from minigrad.nn import functional as F
@@ -20,14 +20,14 @@ TRUE_WEIGHTS, TRUE_BIAS = [2.0, -3.0], 1.0
 
 
 def direction(gradient: float) -> str:
-    """What the sign of a gradient says: which way the loss falls."""
+    """The meaning of the sign of a gradient."""
     if abs(gradient) < 0.001:
         return "just right"
     return "too high, step down" if gradient > 0 else "too low, step up"
 
 
 def show(step: int, loss: Any, w: Any) -> None:
-    """A row of the table: where the weights are, their gradients, and what those say."""
+    """Print a row of the table: the weights, their gradients, and the direction of the step."""
     (w1, w2), (g1, g2) = w.tolist(), w.grad.tolist()
     row = (
         f"{step:4}  {loss.item():8.4f}  {w1:6.3f}  {g1:+8.3f} {direction(g1):19}  {w2:6.3f}  {g2:+8.3f} {direction(g2)}"
@@ -36,11 +36,13 @@ def show(step: int, loss: Any, w: Any) -> None:
 
 
 def main() -> None:
-    parser = Parser(__doc__ or "")
-    parser.add_argument("--points", type=whole(1, 10**7), default=200, help="how many points (default 200)")
-    parser.add_argument("--noise", type=number(), default=0.1, help="how far off the plane they lie (default 0.1)")
-    parser.add_argument("--steps", type=whole(1), default=50, help="steps of gradient descent (default 50)")
-    parser.add_argument("--lr", type=number(above=True), default=0.1, help="the learning rate (default 0.1)")
+    parser = Parser(__doc__)
+    parser.add_argument("--points", type=int_in_range(1, 10**7), default=200, help="number of points (default 200)")
+    parser.add_argument(
+        "--noise", type=float_in_range(), default=0.1, help="standard deviation of the noise (default 0.1)"
+    )
+    parser.add_argument("--steps", type=int_in_range(1), default=50, help="steps of gradient descent (default 50)")
+    parser.add_argument("--lr", type=float_in_range(above=True), default=0.1, help="learning rate (default 0.1)")
     add_common(parser)
     options = parser.parse_args()
     device = choose_device(options)
@@ -51,7 +53,7 @@ def main() -> None:
     noise = options.noise * mg.randn(options.points, device=device)
     y = x @ mg.tensor(TRUE_WEIGHTS, device=device) + TRUE_BIAS + noise
 
-    # The model: y = x w + b. requires_grad asks for dL/dw and dL/db. We start on purpose with w1 too high, w2 too low.
+    # The model: y = x w + b. requires_grad=True: we want dL/dw and dL/db. At first w1 is too high, w2 too low.
     w = mg.tensor([5.0, -5.0], device=device, requires_grad=True)
     b = mg.tensor(0.0, device=device, requires_grad=True)
 
@@ -60,17 +62,15 @@ def main() -> None:
     for step in range(options.steps + 1):
         prediction = x @ w + b  # 1. predict
         loss = F.mse_loss(prediction, y)  # 2. the loss: the mean of (prediction - y)²
-        loss.backward()  # 3. the gradients: w.grad and b.grad say how the loss changes with w and b
+        loss.backward()  # 3. the gradients: w.grad = dL/dw and b.grad = dL/db
         if step in (0, 1, 2, 5, 10, 20) or step == options.steps:
             show(step, loss, w)
             first = loss.item() if step == 0 else first
-            if not loss.item() <= 10 * first:  # also where it is not a number
-                raise Stop(
-                    f"each step jumps over the valley and lands higher: try a smaller --lr than {options.lr:g}", 1
-                )
+            if not loss.item() <= 10 * first:  # also if it is NaN
+                raise LessonError(f"the loss grows, each step is too long: try a smaller --lr than {options.lr:g}", 1)
         if step < options.steps:
-            with mg.no_grad():  # an update is no part of the model: it is not recorded
-                w -= options.lr * w.grad  # 4. adjust: against the gradient, so downhill
+            with mg.no_grad():  # the update is not part of the model, so it is not recorded
+                w -= options.lr * w.grad  # 4. adjust: a step against the gradient lowers the loss
                 b -= options.lr * b.grad
         w.grad = b.grad = None  # 5. reset: the next backward would add to these gradients
 
@@ -78,11 +78,9 @@ def main() -> None:
     print(f"true plane:  y = {TRUE_WEIGHTS[0]:.2f} x1 {TRUE_WEIGHTS[1]:+.2f} x2 {TRUE_BIAS:+.2f}")
     (w1, w2), b0 = w.tolist(), b.item()
     print(f"found:       y = {w1:.2f} x1 {w2:+.2f} x2 {b0:+.2f}")
-    noise_alone = options.noise**2
-    print(
-        f"The noise alone makes a loss of about {options.noise:g}² = {noise_alone:.4f}; here it is {loss.item():.4f}."
-    )
+    variance = options.noise**2
+    print(f"The noise alone gives a loss of about {options.noise:g}² = {variance:.4f}; here it is {loss.item():.4f}.")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_lesson(main)

@@ -1,8 +1,8 @@
 """The formula of every op, written once more, and the inputs to try it on.
 
 A formula is a function of an array namespace `xp` and arrays, as the body of an op is, but nothing in it is done for
-speed or against overflow. With NumPy's extended precision as `xp` it is what `python -m minigrad check` compares an op with.
-With minigrad's own ops as `xp` it is the same thing composed of smaller ops, which a fused op must agree with.
+speed or against overflow. With NumPy's extended precision as `xp` it is the reference of `python -m minigrad check`.
+With minigrad's own ops as `xp` it is the composition of smaller ops which a fused op must agree with.
 """
 
 from __future__ import annotations

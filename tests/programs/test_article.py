@@ -1,4 +1,4 @@
-"""The program of the article, as a PyTorch reader types it, runs with only its import lines changed."""
+"""The program of the article that README.md names runs with only its import lines changed."""
 
 import pytest
 
@@ -159,7 +159,7 @@ def run(imports, program):
 
 
 @pytest.mark.parametrize("imports", [TORCH, MINIGRAD], ids=["torch", "minigrad"])
-def test_the_multilayer_model_trains(imports):
+def test_multilayer_model_trains(imports):
     if imports is TORCH:
         pytest.importorskip("torch", reason="torch runs the same program for comparison")
     names = run(imports, PROGRAM)

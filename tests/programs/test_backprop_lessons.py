@@ -36,13 +36,13 @@ def test_wrong_relu_is_found_on_paper(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import backprop_by_hand
 
-    plain = mg.Tensor.relu
+    relu = mg.Tensor.relu
 
     def leaky(self):
-        return plain(self) + self * 2**-40
+        return relu(self) + self * 2**-40
 
     monkeypatch.setattr(mg.Tensor, "relu", leaky)
-    with pytest.raises(SystemExit, match=r"h\[0\]\[0\]: on paper 1, minigrad says 1099511627777/1099511627776"):
+    with pytest.raises(SystemExit, match=r"h\[0\]\[0\]: on paper 1, minigrad computes 1099511627777/1099511627776"):
         backprop_by_hand.main()
 
 
@@ -50,7 +50,7 @@ def test_player_lesson_writes_its_page(tmp_path):
     done = run("backprop_player", "--out", "step.html", "--hidden", 4, "--batch-size", 6, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     page = json.loads(re.search(r'id="recording">(.*?)</script>', (tmp_path / "step.html").read_text("utf-8"))[1])
-    frames, batch = map(int, re.search(r"(\d+) frames.*\nFrame (\d+) tells why", done.stdout).groups())
+    frames, batch = map(int, re.search(r"(\d+) frames.*\nFrame (\d+) shows why", done.stdout).groups())
     assert len(page["frames"]) == frames
     assert "sum over the batch" in page["frames"][batch - 1]["title"]
     before, after = map(float, re.search(r"was ([\d.]+); after the step it is ([\d.]+)\.", done.stdout).groups())

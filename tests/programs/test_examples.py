@@ -1,4 +1,4 @@
-"""The lessons, run as a user runs them: what they print and write, and that whatever goes wrong is told in one line."""
+"""The lessons, run from the command line: their output and files, and a one-line message for each error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers import fake_gpu
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = ["linear_regression", "mnist_logistic", "mnist_mlp", "your_own_op"]
 COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"]
-PICTURES = ["curves.png", "mistakes.png", "surface.png", "weights.png"]
+PLOTS = ["curves.png", "mistakes.png", "surface.png", "weights.png"]
 Done = subprocess.CompletedProcess[str]
 
 
@@ -29,14 +29,14 @@ def command(lesson: str, *options: object) -> list[str]:
 
 
 def environment(*first: Path, **variables: str) -> dict[str, str]:
-    """This environment without a data folder; modules are looked for in the folders `first`, then in the project."""
-    own = {name: value for name, value in os.environ.items() if name != "MINIGRAD_DATA"}
-    own["OPENBLAS_NUM_THREADS"] = "1"  # the matrices are small: on a busy machine threads only wait for each other
-    return {**own, "PYTHONPATH": os.pathsep.join(map(str, (*first, ROOT))), **variables}
+    """This environment without MINIGRAD_DATA; the import path is the folders `first`, then the project."""
+    env = {name: value for name, value in os.environ.items() if name != "MINIGRAD_DATA"}
+    env["OPENBLAS_NUM_THREADS"] = "1"  # the matrices are too small for threads
+    return {**env, "PYTHONPATH": os.pathsep.join(map(str, (*first, ROOT))), **variables}
 
 
 def run(folder: Path, lesson: str, *options: object, env: dict[str, str] | None = None) -> Done:
-    """Run a lesson in this folder to its end."""
+    """Run a lesson in this folder."""
     return subprocess.run(
         command(lesson, *options),
         cwd=folder,
@@ -49,26 +49,26 @@ def run(folder: Path, lesson: str, *options: object, env: dict[str, str] | None 
 
 
 def succeeds(done: Done) -> str:
-    """What a lesson printed that ended well, with nothing on stderr."""
+    """The output of a lesson that exited with 0 and an empty stderr."""
     assert (done.returncode, done.stderr) == (0, ""), done.stderr + done.stdout
     return done.stdout
 
 
-def refused(done: Done, code: int = 2) -> str:
-    """The one line on stderr of a lesson that gave up."""
+def fails(done: Done, code: int = 2) -> str:
+    """The one line on stderr of a lesson that exited with this code."""
     assert done.returncode == code, done.stderr + done.stdout
     assert re.fullmatch(r"\w+\.py: [^\n]+\n", done.stderr), done.stderr
     return done.stderr
 
 
 def rows(text: str) -> list[list[float]]:
-    """The table: the rows that begin with a number."""
+    """The rows of the table: lines that begin with a number."""
     lines = [line.replace("%", "").replace(",", "").split() for line in text.splitlines() if re.match(r" +\d", line)]
     return [[float(word) for word in line] for line in lines]
 
 
-def module_that_fails(folder: Path, name: str) -> Path:
-    """A folder in which the import of a module fails, as where it is not installed."""
+def broken_module(folder: Path, name: str) -> Path:
+    """A folder with a module whose import fails, as if it were not installed."""
     (folder / f"{name}.py").write_text(f'raise ModuleNotFoundError("No module named {name!r}", name={name!r})\n')
     return folder
 
@@ -78,25 +78,25 @@ def main_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """examples/mnist_mlp.py as a module, with the strict device among its backends."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    import command_line
     import mnist_mlp
+    from support import cli
 
-    monkeypatch.setitem(command_line.DEVICES, "strict", "strict")
+    monkeypatch.setitem(cli.DEVICES, "strict", "strict")
     yield mnist_mlp
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and "examples" in str(sys.modules[name].__file__):
             del sys.modules[name]
 
 
-# Each lesson does what it promises
+# Each lesson
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_help_tells_the_lesson_and_its_options(lesson, tmp_path):
+def test_help_has_lesson_and_options(lesson, tmp_path):
     text = succeeds(run(tmp_path, lesson, "--help"))
     assert "Lesson" in text
     assert "--backend {numpy,cupy}" in text
 
 
-def test_linear_regression_finds_the_plane_and_shows_the_signs(tmp_path):
+def test_linear_regression_finds_the_plane(tmp_path):
     text = succeeds(run(tmp_path, "linear_regression"))
     true, found = (
         [float(number) for number in re.findall(r"[+-]?\d+\.\d+", line)]
@@ -109,7 +109,7 @@ def test_linear_regression_finds_the_plane_and_shows_the_signs(tmp_path):
     assert all((float(gradient) > 0) == (words == "too high, step down") for gradient, words in steps)
 
 
-def test_logistic_learns_and_tells_when_90_percent_was_reached(tmp_path):
+def test_logistic_prints_epoch_of_90_percent(tmp_path):
     text = succeeds(run(tmp_path, "mnist_logistic", "--epochs", 60, "--lr", 0.5))
     table = rows(text)
     assert [row[0] for row in table] == list(range(1, 61))
@@ -117,11 +117,11 @@ def test_logistic_learns_and_tells_when_90_percent_was_reached(tmp_path):
     assert f"90 % test accuracy was reached in epoch {first}." in text
 
 
-def test_logistic_tells_that_90_percent_was_not_reached(tmp_path):
+def test_logistic_prints_if_90_percent_is_missed(tmp_path):
     assert "90 % test accuracy was not reached in 1 epochs" in succeeds(run(tmp_path, "mnist_logistic", "--epochs", 1))
 
 
-def test_your_own_op_passes_its_check_the_wrong_one_fails_and_training_works(tmp_path):
+def test_own_op_passes_gradcheck_and_trains(tmp_path):
     text = succeeds(run(tmp_path, "your_own_op"))
     assert re.search(r"gradcheck of swish, .*passed", text)
     assert re.search(r"gradcheck of swish_with_a_mistake, .*FAILED", text)
@@ -129,30 +129,30 @@ def test_your_own_op_passes_its_check_the_wrong_one_fails_and_training_works(tmp
 
 
 # The main job
-def test_with_nothing_given_it_trains_on_the_bundled_digits_and_says_so(tmp_path):
+def test_mlp_defaults_to_the_bundled_digits(tmp_path):
     text = succeeds(run(tmp_path, "mnist_mlp"))
-    said = [line for line in text.splitlines() if "bundled digits" in line]
-    assert len(said) == 1
-    assert "No MNIST in the folder data" in said[0]
-    assert "--dataset mnist" in said[0]
+    messages = [line for line in text.splitlines() if "bundled digits" in line]
+    assert len(messages) == 1
+    assert "No MNIST in the folder data" in messages[0]
+    assert "--dataset mnist" in messages[0]
     assert "Linear(in_features=64, out_features=128, bias=True)" in text
     table = rows(text)
     assert table[-1][4] >= 95
     first = next(int(row[0]) for row in table if row[4] >= 90)
     assert f"90 % test accuracy was reached in epoch {first}." in text
-    assert list(tmp_path.iterdir()) == []  # nothing is written unasked
+    assert list(tmp_path.iterdir()) == []  # nothing is written without --out
 
 
-def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
+def test_out_writes_history_metadata_and_plots(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "mistakes.png").write_text("of an earlier run")
+    (tmp_path / "runs" / "mistakes.png").write_text("an earlier run")
     options = (
         "--hidden 32 16 --epochs 3 --batch-size 50 --lr 0.01 --optimizer adamw --dtype float64 --seed 7 --out runs"
     )
     text = succeeds(run(tmp_path, "mnist_mlp", *options.split()))
     written = {file.name for file in (tmp_path / "runs").iterdir()}
-    shown = {"history.csv", "run.json", "weights.safetensors", *PICTURES}
+    shown = {"history.csv", "run.json", "weights.safetensors", *PLOTS}
     assert written == {*shown, "checkpoint.safetensors"}
     assert set(re.findall(r"Written to runs: (.*)", text)[0].split(", ")) == shown
     with open(tmp_path / "runs" / "history.csv", newline="") as file:
@@ -186,13 +186,13 @@ def test_out_holds_the_history_the_record_and_the_pictures(tmp_path):
     assert record["device"]["name"] == "cpu"
     assert record["data"]["name"] == "digits"
     assert all(re.fullmatch("[0-9a-f]{64}", record["data"]["checksum"][part]) for part in ("train", "test"))
-    for name in PICTURES:
+    for name in PLOTS:
         start = (tmp_path / "runs" / name).read_bytes()[:24]
         assert start[:8] == b"\x89PNG\r\n\x1a\n"
         assert min(struct.unpack(">II", start[16:24])) > 300
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_the_hash_seed(tmp_path):
+def test_weights_depend_on_seed_not_on_hash_seed(tmp_path):
     pytest.importorskip("matplotlib")
 
     def weights(hash_seed: str, seed: int = 0) -> bytes:
@@ -207,13 +207,13 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_hash_seed(tmp_path):
 
 
 @pytest.mark.parametrize("options", ["--optimizer sgd --momentum 0.9", "--optimizer adam", "--weight-decay 0.01"])
-def test_every_optimizer_learns(options, tmp_path):
+def test_optimizers_reduce_the_loss(options, tmp_path):
     table = rows(succeeds(run(tmp_path, "mnist_mlp", "--epochs", 8, *options.split())))
     assert table[-1][1] < 0.5 * table[0][1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_it_runs_on_each_backend(backend, dtype, main_job, capsys, monkeypatch, tmp_path):
+def test_mlp_runs_on_each_backend(backend, dtype, main_job, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     options = f"--backend {backend} --dataset digits --epochs 8 --dtype {dtype}"
     monkeypatch.setattr(sys, "argv", ["mnist_mlp.py", *options.split()])
@@ -223,7 +223,7 @@ def test_it_runs_on_each_backend(backend, dtype, main_job, capsys, monkeypatch, 
     assert table[-1][4] > 80
 
 
-def test_training_copies_nothing_from_the_device_however_many_batches(main_job):
+def test_training_copies_nothing_from_the_device(main_job):
     from minigrad import data
 
     def copies(batch_size: int) -> int:
@@ -235,12 +235,12 @@ def test_training_copies_nothing_from_the_device_however_many_batches(main_job):
         main_job.train_one_epoch(model, batches, main_job.build_optimizer(model, options), "float32")
         return fake_gpu.host_copies() - before
 
-    assert copies(16) == copies(256) <= 1  # the loader looks once at the labels
+    assert copies(16) == copies(256) <= 1  # the loader reads the labels once
 
 
-def test_mistakes_are_all_that_is_misread_the_surest_first(main_job):
+def test_mistakes_are_complete_and_sorted(main_job):
     pytest.importorskip("matplotlib")
-    from record import find_mistakes
+    from support.run_folder import find_mistakes
 
     import minigrad as mg
     from minigrad import data
@@ -252,27 +252,27 @@ def test_mistakes_are_all_that_is_misread_the_surest_first(main_job):
     _, accuracy = main_job.evaluate(model, batches, "float32")
     mistakes = find_mistakes(model, batches, "float32")
     assert len(mistakes) == round((1 - accuracy) * len(digits)) > 0
-    assert all(mistake.label != mistake.guess for mistake in mistakes)
-    sureness = [mistake.probability for mistake in mistakes]
-    assert sureness == sorted(sureness, reverse=True)
+    assert all(mistake.label != mistake.prediction for mistake in mistakes)
+    probabilities = [mistake.probability for mistake in mistakes]
+    assert probabilities == sorted(probabilities, reverse=True)
     scores = [model(mg.tensor([[mistake.image]])).softmax(dim=1) for mistake in mistakes[:5]]
-    assert [int(p.argmax()) for p in scores] == [mistake.guess for mistake in mistakes[:5]]
-    assert [float(p.max()) for p in scores] == pytest.approx(sureness[:5], rel=1e-5)
+    assert [int(p.argmax()) for p in scores] == [mistake.prediction for mistake in mistakes[:5]]
+    assert [float(p.max()) for p in scores] == pytest.approx(probabilities[:5], rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 3, 100])
-def test_a_sheet_is_drawn_of_any_number_of_mistakes(count, main_job, tmp_path):
+def test_mistakes_sheet_of_any_size(count, main_job, tmp_path):
     pytest.importorskip("matplotlib")
-    import pictures
+    from support import plots
 
-    mistake = pictures.Mistake([[0.0, 1.0], [1.0, 0.0]], 1, 0, 0.9)
-    pictures.sheet([mistake] * count, 1000, ["T-shirt/top", "Ankle boot"], tmp_path / "sheet.png")
+    mistake = plots.Mistake([[0.0, 1.0], [1.0, 0.0]], 1, 0, 0.9)
+    plots.mistakes_sheet([mistake] * count, 1000, ["T-shirt/top", "Ankle boot"], tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 3000
 
 
-def test_the_first_weights_are_images_the_largest_first(main_job):
+def test_first_weights_are_images_sorted_by_norm(main_job):
     pytest.importorskip("matplotlib")
-    from record import first_weights
+    from support.run_folder import first_weights
 
     import minigrad as mg
 
@@ -283,8 +283,8 @@ def test_the_first_weights_are_images_the_largest_first(main_job):
     assert first_weights(model, (2, 3)) == [largest, [[1.0] * 3] * 2, [[0.0] * 3] * 2]
 
 
-def test_the_surface_holds_the_losses_of_real_steps_and_leaves_the_model_alone(main_job):
-    from surface import measure
+def test_loss_surface_has_losses_of_real_steps(main_job):
+    from support.loss_surface import measure
 
     import minigrad as mg
     from minigrad import data, optim
@@ -308,8 +308,8 @@ def test_the_surface_holds_the_losses_of_real_steps_and_leaves_the_model_alone(m
         optim.SGD(model.parameters(), lr=rate).step()
         assert F.cross_entropy(model(images), labels).item() == pytest.approx(expected, rel=1e-9)
     assert surface.loss > min(surface.stepped)  # there is a valley
-    assert max(surface.stepped) > 2 * surface.loss  # and its far wall
-    small = surface.rates[0]  # so small a step that the slope is all there is
+    assert max(surface.stepped) > 2 * surface.loss  # and its far side
+    small = surface.rates[0]  # so small that the first-order prediction is exact
     assert surface.loss - surface.stepped[0] == pytest.approx(small * surface.slope**2, rel=0.01)
     assert (len(surface.plane), len(surface.plane[0])) == (len(surface.across), len(surface.along)) == (7, 7)
     middle = surface.across.index(0)
@@ -318,10 +318,10 @@ def test_the_surface_holds_the_losses_of_real_steps_and_leaves_the_model_alone(m
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e6])
-def test_the_surface_is_drawn_where_there_is_no_slope_and_where_the_loss_is_huge(scale, main_job, tmp_path):
+def test_loss_surface_plot_of_zero_and_huge_weights(scale, main_job, tmp_path):
     pytest.importorskip("matplotlib")
-    import pictures
-    from surface import measure
+    from support import plots
+    from support.loss_surface import measure
 
     import minigrad as mg
     from minigrad import data
@@ -331,12 +331,12 @@ def test_the_surface_is_drawn_where_there_is_no_slope_and_where_the_loss_is_huge
     with mg.no_grad():
         for parameter in model.parameters():
             parameter *= scale
-    pictures.landscape(measure(model, images, labels, points=5), 0.1, tmp_path / "surface.png")
+    plots.landscape(measure(model, images, labels, points=5), 0.1, tmp_path / "surface.png")
     assert (tmp_path / "surface.png").stat().st_size > 3000
 
 
 # Real MNIST
-def test_real_mnist_is_found_and_learned(mnist_root, tmp_path):
+def test_real_mnist_trains(mnist_root, tmp_path):
     env = environment(MINIGRAD_DATA=str(mnist_root))
     text = succeeds(run(tmp_path, "mnist_mlp", "--hidden", 32, "--epochs", 1, env=env))
     assert "mnist: 60,000 images to learn from, 10,000 to test on" in text
@@ -345,7 +345,7 @@ def test_real_mnist_is_found_and_learned(mnist_root, tmp_path):
     assert rows(text)[-1][2] > 60
 
 
-# What can go wrong
+# Errors
 BAD_OPTIONS = [
     ("mnist_mlp", "--hidden 0", "--hidden: expected a whole number of 1 or more, got '0'"),
     ("mnist_mlp", "--hidden 32 x", "--hidden: expected a whole number of 1 or more, got 'x'"),
@@ -380,21 +380,21 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("lesson", "options", "expected"), BAD_OPTIONS, ids=[" ".join(c[:2]) for c in BAD_OPTIONS])
-def test_what_cannot_be_used_is_told_in_one_line(lesson, options, expected, tmp_path):
+def test_bad_options_are_reported_in_one_line(lesson, options, expected, tmp_path):
     (tmp_path / "a-file").write_text("")
-    assert expected in refused(run(tmp_path, lesson, *options.split()))
+    assert expected in fails(run(tmp_path, lesson, *options.split()))
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_without_cupy_the_line_says_what_to_install(lesson, tmp_path):
-    env = environment(module_that_fails(tmp_path, "cupy"))
-    line = refused(run(tmp_path, lesson, "--backend", "cupy", env=env))
+def test_missing_cupy_names_the_package(lesson, tmp_path):
+    env = environment(broken_module(tmp_path, "cupy"))
+    line = fails(run(tmp_path, lesson, "--backend", "cupy", env=env))
     assert "needs CuPy, which is not installed" in line
     assert "pip install cupy-cuda" in line
 
 
 @pytest.mark.parametrize("count", ["return 0", "raise CUDARuntimeError('no CUDA-capable device\\n is detected')"])
-def test_without_a_cuda_device_the_line_says_so(count, tmp_path):
+def test_missing_cuda_device_is_reported(count, tmp_path):
     (tmp_path / "cupy.py").write_text(
         "from types import SimpleNamespace\n"
         "class CUDARuntimeError(RuntimeError): pass\n"
@@ -402,48 +402,48 @@ def test_without_a_cuda_device_the_line_says_so(count, tmp_path):
         "runtime = SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=getDeviceCount)\n"
         "__version__, cuda = '14.0', SimpleNamespace(runtime=runtime)\n"
     )
-    line = refused(run(tmp_path, "mnist_mlp", "--backend", "cupy", env=environment(tmp_path)))
+    line = fails(run(tmp_path, "mnist_mlp", "--backend", "cupy", env=environment(tmp_path)))
     assert "finds no CUDA device" in line
     assert "--backend numpy" in line
 
 
 @pytest.mark.parametrize("dataset", ["auto", "mnist"])
-def test_a_truncated_file_is_named_and_never_replaced_by_the_digits(dataset, tmp_path):
+def test_truncated_mnist_file_is_an_error(dataset, tmp_path):
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 60_000, 28, 28) + bytes(1000))
     (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 60_000) + bytes(60_000))
-    line = refused(run(tmp_path, "mnist_mlp", "--dataset", dataset))
+    line = fails(run(tmp_path, "mnist_mlp", "--dataset", dataset))
     assert "train-images-idx3-ubyte" in line
 
 
-def test_an_incomplete_mnist_is_an_error(tmp_path):
+def test_incomplete_mnist_is_an_error(tmp_path):
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 60_000) + bytes(60_000))
-    assert "train-images-idx3-ubyte" in refused(run(tmp_path, "mnist_mlp"))
+    assert "train-images-idx3-ubyte" in fails(run(tmp_path, "mnist_mlp"))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read and write everything")
 @pytest.mark.parametrize(("option", "mode"), [("--data-dir", 0o000), ("--out", 0o500)])
-def test_a_folder_without_permission_is_named(option, mode, tmp_path):
+def test_folder_without_permission_is_an_error(option, mode, tmp_path):
     (tmp_path / "closed").mkdir(mode)
-    assert "Permission denied" in refused(run(tmp_path, "mnist_mlp", "--epochs", 1, option, "closed"))
+    assert "Permission denied" in fails(run(tmp_path, "mnist_mlp", "--epochs", 1, option, "closed"))
 
 
-def test_without_matplotlib_out_is_refused_before_the_training(tmp_path):
-    env = environment(module_that_fails(tmp_path, "matplotlib"))
+def test_out_without_matplotlib_fails_before_training(tmp_path):
+    env = environment(broken_module(tmp_path, "matplotlib"))
     done = run(tmp_path, "mnist_mlp", "--out", "runs", env=env)
-    assert "pip install matplotlib" in refused(done)
+    assert "pip install matplotlib" in fails(done)
     assert rows(done.stdout) == []
 
 
-def test_without_tqdm_there_is_no_bar_and_all_else_works(tmp_path):
-    env = environment(module_that_fails(tmp_path, "tqdm"))
+def test_mlp_runs_without_tqdm(tmp_path):
+    env = environment(broken_module(tmp_path, "tqdm"))
     assert len(rows(succeeds(run(tmp_path, "mnist_mlp", "--epochs", 2, env=env)))) == 2
 
 
-def test_a_terminal_gets_a_progress_bar(tmp_path):
+def test_terminal_shows_a_progress_bar(tmp_path):
     pytest.importorskip("tqdm")
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     ours, theirs = pty.openpty()
@@ -458,7 +458,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path):
             timeout=120,
         )
         assert done.returncode == 0
-        assert select.select([ours], [], [], 0)[0], "nothing came to the terminal"
+        assert select.select([ours], [], [], 0)[0], "the terminal is empty"
         assert "epoch 1" in os.read(ours, 100_000).decode()
     finally:
         os.close(ours)
@@ -466,12 +466,12 @@ def test_a_terminal_gets_a_progress_bar(tmp_path):
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_a_loss_that_is_not_finite_stops_with_advice(lesson, tmp_path):
-    line = refused(run(tmp_path, lesson, "--lr", 3e38), code=1)
+def test_infinite_loss_suggests_a_smaller_lr(lesson, tmp_path):
+    line = fails(run(tmp_path, lesson, "--lr", 3e38), code=1)
     assert "try a smaller --lr than 3e+38" in line
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+def test_closed_output_is_not_an_error(tmp_path):
     with subprocess.Popen(
         command("mnist_mlp", "--epochs", 1000), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,

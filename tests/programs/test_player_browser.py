@@ -43,9 +43,9 @@ def digits_step(path=None, hidden=8, batch=6):
     for _ in range(2):
         mg.manual_seed(0)
         models.append(nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10)))
-    model, twin = models
-    F.cross_entropy(twin(images), labels, reduction="none").mean().backward()
-    gradients = {name: p.grad.numpy() for name, p in twin.named_parameters()}
+    model, other = models
+    F.cross_entropy(other(images), labels, reduction="none").mean().backward()
+    gradients = {name: p.grad.numpy() for name, p in other.named_parameters()}
     optimizer = optim.SGD(model.parameters(), lr=0.5)
     loss = F.cross_entropy(model(images), labels, reduction="none").mean()
     player = viz.player(loss, model, optimizer, path, image=(8, 8))
@@ -108,20 +108,20 @@ def test_page_opens_from_disk_at_the_first_frame(page, step):
 
 
 def test_frames_look_the_same_forward_and_backward(page, step):
-    forth = [page.evaluate(SNAPSHOT)]
+    forward = [page.evaluate(SNAPSHOT)]
     for _ in range(step[0].frames - 1):
         page.click("#step")
-        forth.append(page.evaluate(SNAPSHOT))
-    assert len(set(forth)) == step[0].frames
-    for there in reversed(forth[:-1]):
+        forward.append(page.evaluate(SNAPSHOT))
+    assert len(set(forward)) == step[0].frames
+    for expected in reversed(forward[:-1]):
         page.click("#back")
-        assert page.evaluate(SNAPSHOT) == there, f"frame {frame(page)}"
+        assert page.evaluate(SNAPSHOT) == expected, f"frame {frame(page)}"
     page.select_option("#speed", "100")
     page.click("#play")
     until(page, f"document.body.dataset.frame === '{step[0].frames - 1}' && !document.body.className")
-    assert page.evaluate(SNAPSHOT) == forth[-1]
+    assert page.evaluate(SNAPSHOT) == forward[-1]
     page.click("#first")
-    assert page.evaluate(SNAPSHOT) == forth[0]
+    assert page.evaluate(SNAPSHOT) == forward[0]
 
 
 def test_every_phase_is_reached_by_button_and_by_playing(page):

@@ -1,4 +1,4 @@
-"""A run that is stopped, by Ctrl-C, by kill -9 or by its disk, loses nothing: it goes on to the same bits."""
+"""Runs interrupted by Ctrl-C, kill -9 or a disk error resume with bit-identical results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from test_examples import command, environment, main_job, refused, rows, run, succeeds  # noqa: F401 (a fixture)
+from test_examples import command, environment, fails, main_job, rows, run, succeeds  # noqa: F401 (a fixture)
 
 pytest.importorskip("matplotlib", reason="matplotlib, which --out needs, is not installed")
 
@@ -25,13 +25,13 @@ JOB = ["mnist_mlp", "--hidden", 16, "--momentum", 0.9, "--epochs", 30, "--out", 
 
 
 def results(folder: Path) -> tuple[bytes, list[list[str]]]:
-    """The bits of the weights, and the history without its seconds."""
+    """The bytes of the weights, and the history without the seconds."""
     with open(folder / "history.csv", newline="") as file:
         return (folder / "weights.safetensors").read_bytes(), [row[:-1] for row in csv.reader(file)]
 
 
 @pytest.mark.parametrize("options", ["--momentum 0.9", "--optimizer adam", "--optimizer adamw --dtype float64"])
-def test_a_run_in_two_parts_ends_in_the_bits_of_one(options, tmp_path):
+def test_resumed_run_is_bit_identical(options, tmp_path):
     job = ["mnist_mlp", "--hidden", 16, *options.split()]
     one = succeeds(run(tmp_path, *job, "--epochs", 4, "--out", "one"))
     succeeds(run(tmp_path, *job, "--epochs", 2, "--out", "two"))
@@ -40,13 +40,13 @@ def test_a_run_in_two_parts_ends_in_the_bits_of_one(options, tmp_path):
     assert [row[:5] for row in rows(one)] == [row[:5] for row in rows(two)]
 
 
-def test_resume_where_nothing_was_written_begins(tmp_path):
+def test_resume_of_an_empty_folder_starts_a_run(tmp_path):
     text = succeeds(run(tmp_path, "mnist_mlp", "--epochs", 1, "--out", "new", "--resume"))
     assert len(rows(text)) == 1
     assert (tmp_path / "new" / "weights.safetensors").exists()
 
 
-def test_kill_9_at_any_moment_costs_nothing(tmp_path):
+def test_resume_after_kill_9_is_bit_identical(tmp_path):
     start = time.monotonic()
     succeeds(run(tmp_path, *JOB))
     duration = time.monotonic() - start
@@ -76,8 +76,8 @@ def test_kill_9_at_any_moment_costs_nothing(tmp_path):
     assert not list((tmp_path / out).glob("*.unfinished"))
 
 
-def test_the_line_after_ctrl_c_is_the_command_that_goes_on(tmp_path):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may be told to ignore it
+def test_ctrl_c_prints_the_command_to_resume(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
     try:
         process = subprocess.Popen(
             command("mnist_mlp", "--epochs", 2000, "--out", "my runs"),
@@ -95,10 +95,10 @@ def test_the_line_after_ctrl_c_is_the_command_that_goes_on(tmp_path):
             shown += process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=60)
-    line = refused(subprocess.CompletedProcess(process.args, process.returncode, shown + rest, errors), code=130)
+    line = fails(subprocess.CompletedProcess(process.args, process.returncode, shown + rest, errors), code=130)
     done = len(rows(shown + rest))
     assert f"stopped by Ctrl-C in epoch {done + 1}" in line
-    python, lesson, *options = shlex.split(re.findall(r"to go on: (.*)", line)[0])
+    python, lesson, *options = shlex.split(re.findall(r"to continue: (.*)", line)[0])
     assert python == "python"
     options[options.index("2000")] = str(done + 1)
     text = succeeds(run(tmp_path, Path(lesson).stem, *options))
@@ -106,17 +106,17 @@ def test_the_line_after_ctrl_c_is_the_command_that_goes_on(tmp_path):
     assert [row[:5] for row in rows(text)][:done] == [row[:5] for row in rows(shown + rest)]
 
 
-# Runs that do not fit
+# Other options or corrupt files
 @pytest.fixture
 def unfinished(tmp_path):
-    """A folder with a run of one epoch whose end was not reached."""
+    """A folder with an unfinished run of one epoch."""
     succeeds(run(tmp_path, "mnist_mlp", "--hidden", 16, "--epochs", 1, "--out", "runs"))
     (tmp_path / "runs" / "weights.safetensors").unlink()
     return tmp_path
 
 
-def test_an_unfinished_run_is_not_overwritten(unfinished):
-    line = refused(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 1, "--out", "runs"))
+def test_unfinished_run_is_not_overwritten(unfinished):
+    line = fails(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 1, "--out", "runs"))
     assert "add --resume" in line
     assert (unfinished / "runs" / "checkpoint.safetensors").exists()
 
@@ -129,37 +129,37 @@ def test_an_unfinished_run_is_not_overwritten(unfinished):
         ("--hidden 16 --seed 1", "the run in runs has --seed 0, this command 1"),
     ],
 )
-def test_a_run_goes_on_with_its_own_options_only(options, expected, unfinished):
+def test_resume_with_other_options_is_an_error(options, expected, unfinished):
     before = {file.name: file.read_bytes() for file in (unfinished / "runs").iterdir()}
-    line = refused(run(unfinished, "mnist_mlp", *options.split(), "--epochs", 2, "--out", "runs", "--resume"))
+    line = fails(run(unfinished, "mnist_mlp", *options.split(), "--epochs", 2, "--out", "runs", "--resume"))
     assert expected in line
     assert {file.name: file.read_bytes() for file in (unfinished / "runs").iterdir()} == before
 
 
 @pytest.mark.parametrize("file", ["checkpoint.safetensors", "run.json"])
-def test_a_damaged_file_is_named(file, unfinished):
+def test_damaged_file_is_named(file, unfinished):
     path = unfinished / "runs" / file
     path.write_bytes(path.read_bytes()[:-9])
-    line = refused(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 2, "--out", "runs", "--resume"))
+    line = fails(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 2, "--out", "runs", "--resume"))
     assert f"runs/{file}" in line
     assert "damaged" in line
 
 
-def test_weights_alone_are_no_checkpoint(unfinished):
+def test_weights_alone_are_not_a_checkpoint(unfinished):
     import minigrad as mg
 
     mg.save({"model.1.weight": mg.ones(2)}, unfinished / "runs" / "checkpoint.safetensors")
-    line = refused(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 2, "--out", "runs", "--resume"))
-    assert "runs/checkpoint.safetensors is no checkpoint of this run" in line
+    line = fails(run(unfinished, "mnist_mlp", "--hidden", 16, "--epochs", 2, "--out", "runs", "--resume"))
+    assert "runs/checkpoint.safetensors is not a checkpoint of this run" in line
 
 
-def test_resume_needs_a_folder(tmp_path):
-    assert "--resume: needs --out DIR" in refused(run(tmp_path, "mnist_mlp", "--resume"))
+def test_resume_needs_out(tmp_path):
+    assert "--resume: needs --out DIR" in fails(run(tmp_path, "mnist_mlp", "--resume"))
 
 
 # Disks
-def test_files_beyond_the_space_are_named_and_the_training_goes_on(tmp_path):
-    """The limit on the size of a file stands for a full disk: the write comes up short, then fails."""
+def test_full_disk_names_files_and_training_continues(tmp_path):
+    """A limit on the file size simulates a full disk: the write is short, then fails."""
     done = subprocess.run(
         command("mnist_mlp", "--epochs", 3, "--out", "runs"),
         cwd=tmp_path,
@@ -171,10 +171,9 @@ def test_files_beyond_the_space_are_named_and_the_training_goes_on(tmp_path):
     assert len(rows(done.stdout)) == 3
     assert done.returncode == 1
     *during, last = done.stderr.splitlines()
-    assert during == ["runs could not take checkpoint.safetensors: File too large; the training goes on"] * 3
-    assert last.startswith(
-        "mnist_mlp.py: the training is done, but runs could not take checkpoint.safetensors, weights."
-    )
+    unwritten = "checkpoint.safetensors could not be written to runs: File too large; the training continues"
+    assert during == [unwritten] * 3
+    assert last.startswith("mnist_mlp.py: the training is done, but checkpoint.safetensors, weights.")
     with open(tmp_path / "runs" / "history.csv", newline="") as file:  # it is small enough
         assert len(list(csv.reader(file))) == 4
     assert set(os.listdir(tmp_path / "runs")) >= {"history.csv", "run.json"}
@@ -182,29 +181,30 @@ def test_files_beyond_the_space_are_named_and_the_training_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_a_disk_that_fails_from_the_start_is_told_and_the_training_goes_on(
+def test_failing_disk_is_reported_and_training_continues(
     error,
     main_job,
     capsys,
     monkeypatch,
     tmp_path,
 ):
-    def fails(*args, **options):
+    def raises(*args, **options):
         raise OSError(error, os.strerror(error), "runs")
 
     from minigrad import serialization as checkpoint
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["mnist_mlp.py", "--epochs", "2", "--out", "runs"])
-    monkeypatch.setattr(Path, "mkdir", fails)
-    monkeypatch.setattr(checkpoint.os, "replace", fails)
+    monkeypatch.setattr(Path, "mkdir", raises)
+    monkeypatch.setattr(checkpoint.os, "replace", raises)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
-    import command_line
+    from support import cli
 
-    with pytest.raises(command_line.Stop, match="the training is done, but runs could not take") as stop:
+    with pytest.raises(cli.LessonError, match=r"the training is done, but run\.json, .* could not be written") as stop:
         main_job.main()
     assert stop.value.code == 1
     shown = capsys.readouterr()
     assert len(rows(shown.out)) == 2
-    assert f"runs cannot be made ready ({os.strerror(error)}); the training goes on" in shown.err
-    assert shown.err.count("could not take run.json, checkpoint.safetensors, history.csv") == 2  # after each epoch
+    assert f"runs cannot be prepared ({os.strerror(error)}); the training continues" in shown.err
+    unwritten = "run.json, checkpoint.safetensors, history.csv could not be written to runs"
+    assert shown.err.count(unwritten) == 2  # after each epoch

@@ -1,4 +1,4 @@
-"""The pictures of a run, drawn with matplotlib: learning curves, misread images, first weights, loss surface."""
+"""The plots of a run, with matplotlib: learning curves, misread images, weights of the first layer, loss surface."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any, BinaryIO, NamedTuple
 from matplotlib.figure import Figure  # no pyplot: no window, no global state
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
-from surface import Surface
+
+from .loss_surface import Surface
 
 TRAIN, TEST, FAINT = "tab:blue", "tab:orange", "0.6"
 
 
 class Mistake(NamedTuple):
-    """A misread image: its pixels (H, W), its label, and what the model took it for, with which probability."""
+    """A misread image: its pixels (H, W), its label, the prediction, and the probability of the prediction."""
 
     image: list[list[float]]
     label: int
-    guess: int
+    prediction: int
     probability: float
 
 
@@ -46,47 +47,47 @@ def curves(history: Sequence[Mapping[str, float]], file: Path | BinaryIO) -> Non
 
 
 def tiles(title: str, count: int, columns: int, height: float) -> tuple[Figure, list[Any]]:
-    """A figure 10 inches wide with axes for `count` images in rows, each row of this height."""
+    """A figure 10 inches wide with axes for `count` images in rows of this height."""
     rows = max(1, -(-count // columns))
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.06, wspace=0, hspace=0)
     figure = Figure(figsize=(10, height * rows + 0.5), layout=layout)
     figure.suptitle(title, fontsize=14)
-    places = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in places:
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid:
         axes.set_axis_off()
-    return figure, places
+    return figure, grid
 
 
-def sheet(
+def mistakes_sheet(
     mistakes: Sequence[Mistake], count: int, classes: Sequence[str], file: Path | BinaryIO, most: int = 40
 ) -> None:
-    """The first mistakes as images, each with its label, what it was taken for, and with which probability."""
+    """The first mistakes as images, each with its label, the prediction and its probability."""
     shown = mistakes[:most]
     title = f"{len(mistakes):,} of {count:,} test images misread"
     if len(mistakes) > most:
-        title += f"; the {most} of which the model was surest"
-    figure, places = tiles(title, len(shown), 10, 1.6)
+        title += f"; the {most} with the highest probability"
+    figure, grid = tiles(title, len(shown), 10, 1.6)
     size = 11 if max(map(len, classes)) < 4 else 7  # FashionMNIST has long names
-    for axes, mistake in zip(places, shown):
+    for axes, mistake in zip(grid, shown):
         axes.imshow(mistake.image, cmap="gray_r", vmin=0, vmax=1)
-        truth, guess = classes[mistake.label], classes[mistake.guess]
-        axes.set_title(f"is {truth}\nread as {guess}\n{100 * mistake.probability:.1f} %", fontsize=size)
+        label, prediction = classes[mistake.label], classes[mistake.prediction]
+        axes.set_title(f"is {label}\nread as {prediction}\n{100 * mistake.probability:.1f} %", fontsize=size)
     figure.savefig(file, dpi=150)
 
 
 def weights(units: Sequence[list[list[float]]], count: int, file: Path | BinaryIO) -> None:
-    """The weights (H, W) of units of the first layer, of `count`, as images: red above 0, blue below."""
+    """The weights (H, W) of some of the `count` units of the first layer as images: red above 0, blue below."""
     title = f"{len(units)} of the {count:,} units of the first layer: ink on red raises a unit, ink on blue lowers it"
-    figure, places = tiles(title, len(units), 10, 1.0)
+    figure, grid = tiles(title, len(units), 10, 1.0)
     sizes = sorted(abs(weight) for unit in units for row in unit for weight in row)
-    largest = sizes[int(0.998 * (len(sizes) - 1))] or 1.0  # a few outliers would make all others pale
-    for axes, unit in zip(places, units):
+    largest = sizes[int(0.998 * (len(sizes) - 1))] or 1.0  # clip outliers, which would make all others pale
+    for axes, unit in zip(grid, units):
         axes.imshow(unit, cmap="RdBu_r", vmin=-largest, vmax=largest)
     figure.savefig(file, dpi=120)
 
 
 def landscape(surface: Surface, lr: float, file: Path | BinaryIO) -> None:
-    """The map of the loss around the weights, and the loss after one step with each learning rate."""
+    """A contour map of the loss around the weights, and the loss after one step against the learning rate."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     plane, line = figure.subplots(1, 2)
     top = 2 * surface.loss
@@ -96,7 +97,7 @@ def landscape(surface: Surface, lr: float, file: Path | BinaryIO) -> None:
     map_of_loss = plane.contourf(surface.along, surface.across, heights, levels, cmap="Blues", extend="max")
     figure.colorbar(map_of_loss, ax=plane, label="loss", format="%.3g", ticks=levels[::5])
     step = lr * surface.slope
-    if 0.02 < step / surface.along[-1] <= 1:  # else too small to be seen, or off the map
+    if 0.02 < step / surface.along[-1] <= 1:  # otherwise too small to see, or outside the map
         arrow = {"arrowstyle": "->", "color": "black", "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
         plane.annotate("", (step, 0), (0, 0), arrowprops=arrow)
     plane.plot(0, 0, "o", color="black")
@@ -108,10 +109,10 @@ def landscape(surface: Surface, lr: float, file: Path | BinaryIO) -> None:
         aspect="equal",
     )
 
-    promised = [surface.loss - rate * surface.slope**2 for rate in surface.rates]
+    linear = [surface.loss - rate * surface.slope**2 for rate in surface.rates]
     stepped = [min(loss, 4 * top) for loss in surface.stepped]
     line.plot(surface.rates, stepped, color=TRAIN, label="the loss after one step")
-    line.plot(surface.rates, promised, "--", color=TEST, label="as the slope promises: loss - lr · |gradient|²")
+    line.plot(surface.rates, linear, "--", color=TEST, label="first-order prediction: loss - lr · |gradient|²")
     line.axhline(surface.loss, color=FAINT, linewidth=1)
     line.text(0.01, surface.loss, "now", color=FAINT, va="bottom", transform=line.get_yaxis_transform())
     line.axvline(lr, color="0.3", linestyle=":")

@@ -1,4 +1,4 @@
-"""The loss around the weights of a model: along the gradient, and on the plane that a random direction makes of it."""
+"""The loss around the weights of a model: along the gradient, and in the plane of gradient and a random direction."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from minigrad.nn import functional as F
 
 
 class Surface(NamedTuple):
-    """Losses at weights w - a g + b r, where g is the direction of the gradient and r a random one at right angles.
+    """Losses at the weights w - a g + b r; g is the direction of the gradient, r a random orthogonal direction.
 
-    `loss`, `slope`     at w itself: the loss, and the length of the gradient, which is how steep it is there
+    `loss`, `slope`     at w: the loss, and the norm of the gradient
     `rates`, `stepped`  learning rates, and the loss after one step w - rate · gradient with each
-    `along`, `across`   the distances a and b of the map `plane`, whose rows are losses for one b
+    `along`, `across`   the distances a and b of the map `plane`; each of its rows has one b
     """
 
     loss: float
@@ -29,17 +29,17 @@ class Surface(NamedTuple):
 
 
 def dot(a: Sequence[mg.Tensor], b: Sequence[mg.Tensor]) -> Any:
-    """The inner product of two lists of Tensors, as if each were one long vector."""
+    """The inner product of two lists of Tensors, each flattened to one vector."""
     return sum((x * y).sum().item() for x, y in zip(a, b))
 
 
-def spread(first: float, last: float, count: int) -> list[float]:
-    """`count` numbers at equal distances."""
+def linspace(first: float, last: float, count: int) -> list[float]:
+    """`count` evenly spaced numbers."""
     return [first + (last - first) * i / (count - 1) for i in range(count)]
 
 
 def measure(model: nn.Module, images: mg.Tensor, labels: mg.Tensor, points: int = 21) -> Surface:
-    """The surface on one batch, a map of `points` by `points`. The model is left as it was."""
+    """The loss surface on one batch, a map of `points` by `points`. The model is unchanged afterwards."""
     parameters = list(model.parameters())
     loss = F.cross_entropy(model(images), labels)
     gradient: list[Any] = list(mg.grad(loss, parameters))
@@ -48,8 +48,8 @@ def measure(model: nn.Module, images: mg.Tensor, labels: mg.Tensor, points: int 
     g = [each / (slope or 1.0) for each in gradient]
 
     r = [mg.randn(*each.shape, dtype=each.dtype, device=each.device) for each in g]
-    shadow = dot(r, g)  # what r has in common with g is taken away
-    r = [x - shadow * y for x, y in zip(r, g)]
+    projection = dot(r, g)  # make r orthogonal to g
+    r = [x - projection * y for x, y in zip(r, g)]
     length = math.sqrt(dot(r, r))
     r = [each / length for each in r]
 
@@ -61,12 +61,12 @@ def measure(model: nn.Module, images: mg.Tensor, labels: mg.Tensor, points: int 
         return value if math.isfinite(value) else math.inf
 
     try:
-        reach = 1e-3  # so far along the gradient that the loss doubles: the map shows the valley and its far wall
+        reach = 1e-3  # the distance at which the loss doubles: the map shows the valley and its far side
         while reach < 1e3 and loss_at(reach) < 2 * loss.item():
             reach *= 1.25
         farthest = reach / (slope or 1.0)
         rates = [farthest * 10 ** (exponent / 10) for exponent in range(-30, 6)]
-        along, across = spread(-reach / 2, reach, points), spread(-0.75 * reach, 0.75 * reach, points)
+        along, across = linspace(-reach / 2, reach, points), linspace(-0.75 * reach, 0.75 * reach, points)
         return Surface(
             loss.item(),
             slope,

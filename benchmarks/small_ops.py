@@ -1,8 +1,8 @@
-"""What an engine costs where the arrays are small: per op, per depth, at import; and a whole epoch with loading.
+"""The overhead of an engine: per op on small arrays, by depth of the graph, at import; and a whole epoch with loading.
 
-    python benchmarks/overhead.py --data-dir FOLDER        FOLDER holds MNIST/raw
+    python benchmarks/small_ops.py --data-dir FOLDER        FOLDER contains MNIST/raw
 
-All engines take turns in one run; the figures are medians and quotients of medians. Written to benchmarks/RESULTS.md.
+The engines run in turn; the figures are medians and ratios of medians. Written to benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compare import HERE, machine, replace_section
+from training_step import HERE, machine, replace_section
 
 Chain = Callable[[int], Callable[[], Any]]
 
 
 def chain_of(package: str) -> Chain:
-    """y = a b b b ...: forward and backward, one element, in minigrad or torch, whose names are the same."""
+    """y = a b b b ...: forward and backward of one element, in minigrad or torch."""
 
     def make(length: int) -> Callable[[], Any]:
         library = importlib.import_module(package)
@@ -87,7 +87,7 @@ CHAINS: dict[str, Chain] = {
 
 
 def in_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """The median seconds of each, taking turns; the first tenth is not counted."""
+    """The median seconds of each, run in turn; the first tenth is warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -98,8 +98,8 @@ def in_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
 
 
 def chains() -> list[str]:
-    """Cost per op against depth."""
-    rows = ["| ops in a chain | " + " | ".join(f"{name}, µs an op" for name in CHAINS) + " | minigrad / torch |"]
+    """Cost per op, by depth."""
+    rows = ["| ops in a chain | " + " | ".join(f"{name}, µs per op" for name in CHAINS) + " | minigrad / torch |"]
     rows.append("|---:|" + "---:|" * (len(CHAINS) + 1))
     for length, rounds in ((1, 5000), (10, 2000), (50, 600), (1000, 30), (10_000, 5), (100_000, 3)):
         names = [name for name in CHAINS if length <= 1000 or name in ("minigrad", "torch")]
@@ -118,7 +118,7 @@ def chains() -> list[str]:
 
 
 def imports() -> list[str]:
-    """Whole processes that import a package and end."""
+    """Processes that import a package and exit."""
     programs = {name: f"import {name}" for name in ("numpy", "minigrad", "torch", "mygrad", "autograd.numpy")}
     runs: dict[str, Callable[[], Any]] = {}
     for name, program in programs.items():
@@ -131,17 +131,17 @@ def imports() -> list[str]:
 
 
 def epochs(data_dir: Path, threads: int, rounds: int = 3) -> list[str]:
-    """Epochs of the article's program, 784-128-10 at batch 128, with its loading, each in a process of its own."""
-    heading = f"| an epoch of the article's program on MNIST, {threads} thread{'s' * (threads > 1)}"
+    """Epochs of epoch.py, 784-128-10 with a batch size of 128, with data loading, each in its own process."""
+    heading = f"| an epoch of MNIST with loading, {threads} thread{'s' * (threads > 1)}"
     rows = [f"{heading} | s | test accuracy | peak MB |", "|---|---:|---:|---:|"]
     if not (data_dir / "MNIST" / "raw").is_dir():
-        return [*rows, f"| not run: no MNIST in {data_dir}, --data-dir names its folder | | | |"]
+        return [*rows, f"| not run: no MNIST in {data_dir}, use --data-dir | | | |"]
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     results: dict[str, list[Any]] = {"torch": [], "minigrad": []}
     for _ in range(rounds):
         for engine, found in results.items():
-            command = [sys.executable, str(HERE / "article.py"), engine, "--data-dir", str(data_dir)]
+            command = [sys.executable, str(HERE / "epoch.py"), engine, "--data-dir", str(data_dir)]
             run = subprocess.run(
                 command, capture_output=True, text=True, env={**os.environ, **limits, "PYTHONPATH": path}
             )
@@ -152,16 +152,16 @@ def epochs(data_dir: Path, threads: int, rounds: int = 3) -> list[str]:
     peak = {name: max(run["megabytes"] for run in found) for name, found in results.items()}
     for name, found in results.items():
         rows.append(f"| {name} | {seconds[name]:.2f} | {found[0]['accuracy']:.3f} | {peak[name]:.0f} |")
-    quotients = [f"{of['torch'] / of['minigrad']:.1f}" for of in (seconds, peak)]
-    return [*rows, f"| torch / minigrad | {quotients[0]} | | {quotients[1]} |"]
+    ratios = [f"{of['torch'] / of['minigrad']:.1f}" for of in (seconds, peak)]
+    return [*rows, f"| torch / minigrad | {ratios[0]} | | {ratios[1]} |"]
 
 
 def main() -> None:
     """Measure, print, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data_dir = Path(os.environ.get("MINIGRAD_DATA", "data"))
-    parser.add_argument("--data-dir", type=Path, default=data_dir, help="the folder that holds MNIST/raw")
-    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md", help="where the tables go")
+    parser.add_argument("--data-dir", type=Path, default=data_dir, help="the folder that contains MNIST/raw")
+    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md", help="the file to write")
     options = parser.parse_args()
     heading = "## Small arrays, import, and a whole epoch"
     lines = [
@@ -169,7 +169,7 @@ def main() -> None:
         "",
         machine(),
         "",
-        "`python benchmarks/overhead.py --data-dir FOLDER`",
+        "`python benchmarks/small_ops.py --data-dir FOLDER`",
         "",
     ]
     for part in (chains, imports, lambda: epochs(options.data_dir, 1), lambda: epochs(options.data_dir, 2)):

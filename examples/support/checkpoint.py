@@ -1,8 +1,8 @@
-"""Stop a run and go on with it: all that its next step depends on, in one file.
+"""Save and restore a run: everything that its next step depends on, in one file.
 
-The weights alone are not enough. An optimizer remembers (its momentum, its step count), the random numbers have come to
-some place, and the table has its rows. In one file, written in one step, they cannot come from two different epochs.
-The order of the images needs no place in it: the DataLoader makes it anew from the seed and the number of the epoch.
+The weights alone are not enough. The optimizer has state (momentum, step count), so has the random number generator,
+and the table has its rows. One file, written atomically, cannot mix two epochs. The order of the images is not saved:
+the DataLoader derives it from the seed and the number of the epoch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ History = list[list[float]]  # one row for each epoch
 
 
 def save(path: Path, model: nn.Module, optimizer: optim.Optimizer, history: History) -> None:
-    """Write the state of a run after an epoch. Raises OSError; the file of the epoch before it then stays."""
+    """Write the state of a run after an epoch. Raises OSError; the file of the previous epoch is then kept."""
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     for position, entries in optimizer.state_dict()["state"].items():
         for name, value in entries.items():
@@ -28,9 +28,9 @@ def save(path: Path, model: nn.Module, optimizer: optim.Optimizer, history: Hist
 
 
 def load(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> History:
-    """Put model, optimizer and random numbers into the state of that file, and return the history.
+    """Restore model, optimizer and random numbers from a checkpoint, and return the history.
 
-    Raises CheckpointError where the file is damaged or of another model.
+    Raises CheckpointError if the file is corrupt or belongs to another model.
     """
     state = mg.load(path)
     try:
@@ -44,5 +44,5 @@ def load(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> History:
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})  # the options are those of this command
         mg.set_rng_state(generator)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of this run: {error}") from error
+        raise CheckpointError(f"{path} is not a checkpoint of this run: {error}") from error
     return history.tolist()

@@ -1,10 +1,10 @@
-"""Each op by itself, forward and with backward, in minigrad and in torch; the statistics are pytest-benchmark's.
+"""Each op by itself, forward and forward + backward, in minigrad and in torch, measured by pytest-benchmark.
 
-    python -m pytest benchmarks/bench_ops.py                                   a table for each op
-    python -m pytest benchmarks/bench_ops.py -k "linear and backward"          some of it
-    python -m pytest benchmarks/bench_ops.py --benchmark-autosave              kept, for --benchmark-compare later
+    python -m pytest benchmarks/per_op.py                                   a table for each op
+    python -m pytest benchmarks/per_op.py -k "linear and backward"          some of it
+    python -m pytest benchmarks/per_op.py --benchmark-autosave              saved for --benchmark-compare
 
-The sizes are those of the article: a batch of 128, 784 inputs, 128 hidden units, 10 classes; `scalar` is one element.
+The sizes are those of an MLP on MNIST: batch size 128, 784 inputs, 128 hidden units, 10 classes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("pytest_benchmark", reason="pytest-benchmark, which takes the times, is not installed")
+pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed")
 
 CALLS: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any]]] = {
     "mul of scalars": ([(), ()], lambda lib, x, y: x * y),

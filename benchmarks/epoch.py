@@ -1,9 +1,9 @@
-"""The article's program, a hidden layer on MNIST, on torch or on minigrad: one text, only the import lines differ.
+"""An epoch of an MLP with one hidden layer on MNIST, on torch or on minigrad: one program, only the imports differ.
 
-    python benchmarks/article.py torch --data-dir FOLDER        FOLDER holds MNIST/raw
-    python benchmarks/article.py minigrad --data-dir FOLDER
+    python benchmarks/epoch.py torch --data-dir FOLDER        FOLDER contains MNIST/raw
+    python benchmarks/epoch.py minigrad --data-dir FOLDER
 
-Prints one JSON line: the seconds of each epoch of training with its loading, the accuracy on the test set at the end,
+Prints one JSON line: the seconds of each epoch of training, with data loading, the accuracy on the test set at the end,
 and the peak memory of the process.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 
 def torch_names(root: Path) -> tuple[Any, ...]:
-    """The modules and the two datasets, as a PyTorch program has them."""
+    """The modules and the two datasets of a PyTorch program."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -32,10 +32,10 @@ def torch_names(root: Path) -> tuple[Any, ...]:
         library = torch.library.Library("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch_names.library = library  # type: ignore[attr-defined] # its definitions last as long as it does
+        torch_names.library = library  # type: ignore[attr-defined] # its definitions live as long as it does
         import torchvision
     to_tensor = torchvision.transforms.ToTensor()
-    with tempfile.TemporaryDirectory() as unpacked:  # torchvision reads only what is unpacked, and then holds all of it
+    with tempfile.TemporaryDirectory() as unpacked:  # torchvision reads only unpacked files, and loads them whole
         raw = Path(unpacked) / "MNIST" / "raw"
         raw.mkdir(parents=True)
         for file in (root / "MNIST" / "raw").glob("*-ubyte.gz"):
@@ -56,7 +56,7 @@ def minigrad_names(root: Path) -> tuple[Any, ...]:
 
 
 def main() -> None:
-    """Train and test, and print what it took."""
+    """Train, test, and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=["torch", "minigrad"])
     parser.add_argument("--data-dir", type=Path, required=True)
@@ -92,15 +92,15 @@ def main() -> None:
             optimizer.step()
             optimizer.zero_grad()
         seconds.append(time.perf_counter() - start)
-    right = 0
+    correct = 0
     with torch.no_grad():
         for images, labels in test_loader:
-            right += (torch.argmax(model(images), dim=1) == labels).sum().item()
-    print(json.dumps({"seconds": seconds, "accuracy": right / len(test_ds), "megabytes": peak_memory()}))
+            correct += (torch.argmax(model(images), dim=1) == labels).sum().item()
+    print(json.dumps({"seconds": seconds, "accuracy": correct / len(test_ds), "megabytes": peak_memory()}))
 
 
 def peak_memory() -> float:
-    """Megabytes of this program alone: getrusage also counts what the process held that started it."""
+    """Megabytes of this process alone; getrusage also counts those of the process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) / 1024

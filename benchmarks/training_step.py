@@ -1,13 +1,13 @@
-"""How long a training step takes: minigrad beside NumPy by hand, torch, JAX, MyGrad and autograd, in one run.
+"""The time of a training step in minigrad, hand-written NumPy, torch, JAX, MyGrad and autograd, in one run.
 
-    python benchmarks/compare.py                 the whole table, written to benchmarks/RESULTS.md
-    python benchmarks/compare.py --quick         fewer models, batches and rounds
-    python benchmarks/compare.py --backend cupy  the same on the CUDA device
+    python benchmarks/training_step.py                 the whole table, written to benchmarks/RESULTS.md
+    python benchmarks/training_step.py --quick         fewer models, batches and rounds
+    python benchmarks/training_step.py --backend cupy  the same on the CUDA device
 
-Each engine runs in a process of its own. All take turns, a few steps each, many rounds. The microseconds are medians of
-single steps. A quotient is taken within each round, whose turns share a fast or slow moment of the machine, and the
-median of those is given. Engines that are not installed are left out by name. A row counts only if the accuracy after
-all steps is that of NumPy by hand.
+Each engine runs in its own process. In each of many rounds every engine runs a few steps in turn, so that all are slow
+or fast together. The microseconds are medians of single steps; a ratio is the median of the ratios within the rounds.
+Engines that are not installed are listed as not run. A row is valid only if the accuracy after all steps equals that of
+hand-written NumPy.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ MODELS = {
     "256-128": [784, 256, 128, 10],
 }
 BIG = {"4096": [784, 4096, 10]}
-STEPS = 10  # of a turn
-SETTLE = 0.25  # seconds after which the threads of the engine before no longer spin, each on a core, for more work
+STEPS = 10  # in one turn
+SETTLE = 0.25  # seconds until the threads of the previous engine stop spinning
 PACKAGES = ["numpy", "torch", "jax", "mygrad", "autograd", "cupy-cuda12x", "cupy-cuda13x"]
 
 
-class Worker:
-    """An engine in a process of its own."""
+class EngineProcess:
+    """An engine in its own process."""
 
     def __init__(self, backend: str, name: str, threads: int) -> None:
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
@@ -51,7 +51,7 @@ class Worker:
         path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), backend, name],
+            [sys.executable, str(HERE / "engine_process.py"), backend, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,13 +59,13 @@ class Worker:
             env={**os.environ, **limits, "XLA_FLAGS": flags, "PYTHONPATH": path},
         )
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Its answer. Raises RuntimeError with the last line of its errors if it died."""
+    def request(self, **message: Any) -> dict[str, Any]:
+        """Send a request, return the reply. Raises RuntimeError with the last line of stderr if the process died."""
         assert self.process.stdin
         assert self.process.stdout
         assert self.process.stderr
         try:
-            print(json.dumps(request), file=self.process.stdin, flush=True)
+            print(json.dumps(message), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -76,42 +76,44 @@ class Worker:
 
 
 def measure(backend: str, sizes: list[int], batch: int, threads: int, rounds: int) -> dict[str, Any]:
-    """Per engine: the seconds of its steps, its accuracy and peak memory; or why it did not run."""
+    """Per engine: the seconds of its steps, its accuracy and peak memory; or the reason why it was not run."""
     results: dict[str, Any] = {}
-    workers = []
+    processes = []
     for name in ENGINES[backend]:
-        worker = Worker(backend, name, threads)
+        process = EngineProcess(backend, name, threads)
         try:
-            worker.ask(sizes=sizes, batch=batch)
-            worker.ask(steps=2 * STEPS)  # not counted: caches fill, compilers compile
+            process.request(sizes=sizes, batch=batch)
+            process.request(steps=2 * STEPS)  # warm-up: caches and compilers
         except RuntimeError as error:
             results[name] = str(error)
             continue
-        workers.append(worker)
+        processes.append(process)
         results[name] = []
     for _ in range(rounds):
-        for worker in workers:
+        for process in processes:
             time.sleep(SETTLE if threads > 1 else 0)
-            worker.ask(steps=1)  # not counted: its threads wake up, its caches fill
-            results[worker.name] += worker.ask(steps=STEPS)["seconds"]
-    for worker in workers:
-        results[worker.name] = {"seconds": results[worker.name], **worker.ask(result=True)}
-        assert worker.process.stdin
-        worker.process.stdin.close()
-        worker.process.wait()
+            process.request(steps=1)  # warm-up: threads and caches
+            results[process.name] += process.request(steps=STEPS)["seconds"]
+    for process in processes:
+        results[process.name] = {"seconds": results[process.name], **process.request(result=True)}
+        assert process.process.stdin
+        process.process.stdin.close()
+        process.process.wait()
     return results
 
 
-def quotient(seconds: list[float], others: list[float]) -> float:
-    """The median over all rounds of (median of a turn / median of another's turn in that round)."""
-    turns, theirs = ([statistics.median(s[i : i + STEPS]) for i in range(0, len(s), STEPS)] for s in (seconds, others))
-    return statistics.median(map(operator.truediv, turns, theirs))
+def ratio(seconds: list[float], others: list[float]) -> float:
+    """The median, over all rounds, of the ratio of the median steps in that round."""
+    turns, other_turns = (
+        [statistics.median(s[i : i + STEPS]) for i in range(0, len(s), STEPS)] for s in (seconds, others)
+    )
+    return statistics.median(map(operator.truediv, turns, other_turns))
 
 
 def table(results: dict[str, Any], hand: str) -> list[str]:
-    """The rows of one table: median, spread (the middle half), quotients, memory, accuracy."""
+    """The rows of one table: median, interquartile range, ratios, memory, accuracy."""
     rows = [
-        f"| engine | µs a step | middle half | / {hand} | / torch | peak MB | accuracy |",
+        f"| engine | µs per step | interquartile range | / {hand} | / torch | peak MB | accuracy |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     seconds = {name: r["seconds"] for name, r in results.items() if isinstance(r, dict)}
@@ -120,13 +122,13 @@ def table(results: dict[str, Any], hand: str) -> list[str]:
             rows.append(f"| {name} | not run: {result} | | | | | |")
             continue
         low, median, high = statistics.quantiles(seconds[name], n=4)
-        to_hand = f"{quotient(seconds[name], seconds[hand]):.2f}" if hand in seconds else ""
-        to_torch = f"{quotient(seconds[name], seconds['torch']):.2f}" if "torch" in seconds else ""
-        same = hand not in seconds or abs(result["accuracy"] - results[hand]["accuracy"]) < 0.005
-        learned = f"{result['accuracy']:.3f}" + ("" if same else " differs: does not count")
+        to_hand = f"{ratio(seconds[name], seconds[hand]):.2f}" if hand in seconds else ""
+        to_torch = f"{ratio(seconds[name], seconds['torch']):.2f}" if "torch" in seconds else ""
+        valid = hand not in seconds or abs(result["accuracy"] - results[hand]["accuracy"]) < 0.005
+        accuracy = f"{result['accuracy']:.3f}" + ("" if valid else " differs")
         rows.append(
             f"| {name} | {median * 1e6:.0f} | {low * 1e6:.0f} to {high * 1e6:.0f} | {to_hand} | {to_torch} "
-            f"| {result['megabytes']:.0f} | {learned} |"
+            f"| {result['megabytes']:.0f} | {accuracy} |"
         )
     return rows
 
@@ -147,11 +149,11 @@ def machine() -> str:
 
 
 def replace_section(out: Path, heading: str, lines: list[str]) -> None:
-    """Write a section of the results in place of the one that begins with the same heading."""
-    kept = out.read_text(encoding="utf-8").split("\n## ") if out.exists() else ["# Results"]
-    kept = [kept[0]] + [f"## {part}" for part in kept[1:]]
-    kept = [part.rstrip() for part in kept if not part.startswith(heading)]
-    out.write_text("\n\n".join([*kept, "\n".join(lines).rstrip()]) + "\n", encoding="utf-8")
+    """Replace the section of the results with this heading."""
+    sections = out.read_text(encoding="utf-8").split("\n## ") if out.exists() else ["# Results"]
+    sections = [sections[0]] + [f"## {part}" for part in sections[1:]]
+    sections = [part.rstrip() for part in sections if not part.startswith(heading)]
+    out.write_text("\n\n".join([*sections, "\n".join(lines).rstrip()]) + "\n", encoding="utf-8")
     print(f"written to {out}")
 
 
@@ -162,9 +164,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread settings (default 1 2)")
     parser.add_argument("--models", nargs="+", choices=[*MODELS, *BIG], help="hidden sizes (default all)")
     parser.add_argument("--batches", type=int, nargs="+", help="batch sizes (default 32 128 1024)")
-    parser.add_argument("--rounds", type=int, default=40, help="turns of each engine (default 40)")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds (default 40)")
     parser.add_argument("--quick", action="store_true", help="H = 32 and 128, batch 128, 10 rounds")
-    parser.add_argument("--out", type=Path, help="where the tables go (default RESULTS.md beside this file)")
+    parser.add_argument("--out", type=Path, help="the file to write (default RESULTS.md beside this file)")
     options = parser.parse_args()
     gpu = options.backend == "cupy"
     if gpu:
@@ -173,7 +175,7 @@ def main() -> None:
         try:
             backend.library("cuda")
         except backend.DeviceError as error:
-            parser.exit(2, f"compare.py: skipped, {error}\n")
+            parser.exit(2, f"training_step.py: skipped, {error}\n")
     every = {**MODELS, **BIG} if gpu else MODELS
     models = options.models or (["32", "128"] if options.quick else list(every))
     batches = options.batches or ([128] if options.quick else [128, 4096] if gpu else [32, 128, 1024])
@@ -182,7 +184,7 @@ def main() -> None:
     command = "`python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "`"
     cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     for threads in [1] if gpu else options.threads:
-        if cpus and not gpu:  # one thread: one CPU for all, as two of a busy machine are not equally fast
+        if cpus and not gpu:  # one CPU for all engines
             os.sched_setaffinity(0, {max(cpus)} if threads == 1 else cpus)
         title = f"## Training steps, {options.backend}" + ("" if gpu else f", {threads} thread{'s' * (threads > 1)}")
         lines = [f"{title}, {datetime.date.today()}", "", machine(), "", command, ""]

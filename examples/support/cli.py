@@ -1,7 +1,7 @@
-"""What the lessons share at the command line: their options, the choice of device and data, and errors in one line.
+"""The command line of the lessons: shared options, the choice of device and data, and errors in one line.
 
-The exit code is 0 after a lesson, 2 for an option, a device or a file that cannot be used, 1 for a training that
-failed, and 130 after Ctrl-C.
+The exit code is 0 on success, 2 for an option, a device or a file that cannot be used, 1 for a training that failed,
+and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ DATASETS = ["mnist", "fashion", "digits"]
 Item = TypeVar("Item")
 
 
-class Stop(Exception):
-    """Ends a lesson with one line for the user and an exit code."""
+class LessonError(Exception):
+    """Ends a lesson with a one-line message and an exit code."""
 
     def __init__(self, message: str, code: int = 2) -> None:
         super().__init__(message)
@@ -31,9 +31,9 @@ class Stop(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that explains a bad option in one line."""
+    """An ArgumentParser that reports a bad option in one line."""
 
-    def __init__(self, lesson: str) -> None:
+    def __init__(self, lesson: str | None) -> None:
         """`lesson`: the docstring of the lesson, shown by --help."""
         layout = argparse.RawDescriptionHelpFormatter
         super().__init__(description=lesson, formatter_class=layout, allow_abbrev=False)
@@ -48,7 +48,7 @@ def one_line(message: object) -> str:
 
 
 # Types of options
-def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+def int_in_range(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     """A whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
@@ -64,7 +64,7 @@ def whole(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     return parse
 
 
-def number(least: float = 0.0, below: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+def float_in_range(least: float = 0.0, below: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
     """A finite number of `least` or more, and less than `below`; with `above`, more than `least`."""
 
     def parse(text: str) -> float:
@@ -83,49 +83,47 @@ def number(least: float = 0.0, below: float = math.inf, *, above: bool = False) 
 
 # Options of several lessons
 def add_common(parser: Parser) -> None:
-    """--backend and --seed."""
+    """Add --backend and --seed."""
     parser.add_argument(
         "--backend", choices=list(DEVICES), default="numpy", help="numpy: the CPU (default); cupy: a CUDA device"
     )
-    parser.add_argument("--seed", type=whole(0), default=0, help="starts the random numbers (default 0)")
+    parser.add_argument("--seed", type=int_in_range(0), default=0, help="seed of the random numbers (default 0)")
 
 
 def add_dataset(parser: Parser) -> None:
-    """--dataset and --data-dir."""
+    """Add --dataset and --data-dir."""
     parser.add_argument(
         "--dataset",
         choices=["auto", *DATASETS],
         default="auto",
-        help="auto: mnist if it is there, else digits (default)",
+        help="auto: mnist if its files exist, else digits (default)",
     )
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="the folder that holds MNIST/raw/ (default: the environment variable MINIGRAD_DATA, else data)",
+        help="the folder that contains MNIST/raw/ (default: the environment variable MINIGRAD_DATA, else data)",
     )
 
 
 def choose_device(options: argparse.Namespace) -> backend.device:
-    """The device of --backend. Raises DeviceError where it cannot be used."""
+    """The device of --backend. Raises DeviceError if it cannot be used."""
     return backend.library(DEVICES[options.backend]).device
 
 
 def open_dataset(options: argparse.Namespace) -> tuple[str, Any, Any]:
-    """The name of the dataset chosen, its training set and its test set.
+    """The name of the dataset, its training set and its test set.
 
-    `auto` takes MNIST where its files are, and says so where they are not. Files that are damaged are an error.
+    `auto` uses MNIST if its files exist, and otherwise prints that it uses the digits. Corrupt files are an error.
     """
     folder = Path(options.data_dir or os.environ.get("MINIGRAD_DATA") or "data")
     name = options.dataset
     if name != "digits" and (options.data_dir or folder.exists()):
-        os.listdir(folder)  # raises an error that says why, where it is no folder or cannot be read
+        os.listdir(folder)  # raises an error with the reason if this is not a folder or cannot be read
     if name == "auto":
         raw = folder / "MNIST" / "raw"
         name = "mnist" if raw.is_dir() and os.listdir(raw) else "digits"
         if name == "digits":
-            print(
-                f"No MNIST in the folder {folder}: training on the bundled digits (--dataset mnist insists on MNIST)."
-            )
+            print(f"No MNIST in the folder {folder}: training on the bundled digits (--dataset mnist requires MNIST).")
     if name == "digits":
         return name, data.Digits(train=True), data.Digits(train=False)
     dataset = data.MNIST if name == "mnist" else data.FashionMNIST
@@ -134,7 +132,7 @@ def open_dataset(options: argparse.Namespace) -> tuple[str, Any, Any]:
 
 # Running a lesson
 def progress(batches: Iterable[Item], label: str) -> Iterable[Item]:
-    """The batches, with a progress bar on stderr where that is a terminal and tqdm is installed."""
+    """The batches, with a progress bar on stderr if that is a terminal and tqdm is installed."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -142,29 +140,37 @@ def progress(batches: Iterable[Item], label: str) -> Iterable[Item]:
     return tqdm(batches, desc=label, unit="batch", leave=False, disable=None)
 
 
-def explain(error: Exception) -> str:
-    """What went wrong; for an error of the operating system the file and the reason."""
+def epoch_of_90_percent(accuracies: Iterable[float], epochs: int) -> str:
+    """A sentence: the first epoch with a test accuracy of 90 %, or that none of the `epochs` had it."""
+    for epoch, accuracy in enumerate(accuracies, 1):
+        if accuracy >= 0.9:
+            return f"90 % test accuracy was reached in epoch {epoch}."
+    return f"90 % test accuracy was not reached in {epochs} epochs: try more --epochs or a larger --lr."
+
+
+def describe_error(error: Exception) -> str:
+    """The message of an error; for an error of the operating system, the file and the reason."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"cannot use {error.filename}: {error.strerror}"
     return str(error)
 
 
-def run(lesson: Callable[[], None]) -> NoReturn:
-    """Call the lesson and leave; what the user can mend is told in one line on stderr."""
+def run_lesson(lesson: Callable[[], None]) -> NoReturn:
+    """Call the lesson and exit; errors that the user can fix become one line on stderr."""
     name = Path(sys.argv[0]).name
     try:
         lesson()
         sys.stdout.flush()
         code, message = 0, ""
-    except Stop as stop:
-        code, message = stop.code, str(stop)
+    except LessonError as error:
+        code, message = error.code, str(error)
     except KeyboardInterrupt:
         code, message = 130, "stopped by Ctrl-C"
-    except BrokenPipeError:  # the reader of our output, such as `head`, has left
+    except BrokenPipeError:  # the reader of the output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code, message = 141, ""
     except (backend.DeviceError, data.DataError, CheckpointError, OSError) as error:
-        code, message = 2, explain(error)
+        code, message = 2, describe_error(error)
     except AnomalyError as error:
         code, message = 1, str(error)
     except MemoryError as error:

@@ -1,8 +1,8 @@
-"""A process that runs one engine and answers requests, one JSON line each; `compare.py` starts and asks it.
+"""A process that runs one engine and replies to requests of training_step.py, one JSON line each.
 
 {"sizes": [784, 128, 10], "batch": 128}   make the model                      -> {"ready": true}
-{"steps": 20}                             run steps, each timed, to the end   -> {"seconds": [...]}
-{"result": true}                          what was learned, and memory used   -> {"accuracy": ..., "megabytes": ...}
+{"steps": 20}                             run steps, and time each            -> {"seconds": [...]}
+{"result": true}                          accuracy and peak memory            -> {"accuracy": ..., "megabytes": ...}
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ N = 20_000
 
 
 def images_and_labels() -> tuple[Any, Any]:
-    """Images of MNIST's shape whose labels a random linear model gave, so that there is something to learn."""
+    """Images of MNIST's shape, with the labels of a random linear model."""
     random = np.random.default_rng(0)
     images = random.random((N, 784), dtype=np.float32)
     teacher = random.standard_normal((784, 10)).astype("float32")
@@ -28,7 +28,7 @@ def images_and_labels() -> tuple[Any, Any]:
 
 
 def accuracy(weights: list[Any], images: Any, labels: Any) -> float:
-    """Of the first 2,000 training images, computed by NumPy from the weights, whatever engine learned them."""
+    """Accuracy on the first 2,000 training images, computed by NumPy from the weights of any engine."""
     x = images[:2000]
     for i in range(0, len(weights) - 2, 2):
         x = np.maximum(x @ weights[i] + weights[i + 1], 0)
@@ -36,13 +36,13 @@ def accuracy(weights: list[Any], images: Any, labels: Any) -> float:
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Reply to requests until stdin is closed."""
     backend, name = sys.argv[1:]
     images, labels = images_and_labels()
     engine: Any = None
     for line in sys.stdin:
         request = json.loads(line)
-        answer: dict[str, Any] = {"ready": True}
+        reply: dict[str, Any] = {"ready": True}
         if "sizes" in request:
             engine = ENGINES[backend][name](request["sizes"], initial_weights(request["sizes"]), images, labels)
             shuffles = np.random.default_rng(1)
@@ -55,11 +55,11 @@ def main() -> None:
                 engine.step(index)
                 engine.finish()
                 seconds.append(time.perf_counter() - start)
-            answer = {"seconds": seconds}
+            reply = {"seconds": seconds}
         elif "result" in request:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            answer = {"accuracy": accuracy(engine.weights(), images, labels), "megabytes": peak}
-        print(json.dumps(answer), flush=True)
+            reply = {"accuracy": accuracy(engine.weights(), images, labels), "megabytes": peak}
+        print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":
