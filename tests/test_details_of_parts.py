@@ -17,7 +17,6 @@ import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad import backend, nn, optim
 from minigrad import serialization as checkpoint
-from minigrad.autograd.tensor import value_range
 from minigrad.data import MNIST, DataError, DataLoader, Digits, ImageDataset, Subset, TensorDataset, idx
 from minigrad.serialization import CheckpointError
 from minigrad.testing import formulas
@@ -290,13 +289,13 @@ def test_gradients_are_reset_to_none_unless_zeros_are_asked_for():
 # Optimizers
 def test_a_group_without_parameters_is_named():
     for groups in ([{"lr": 0.1}], [{"params": [mg.ones(1)]}, mg.ones(1)]):
-        with pytest.raises(TypeError, match=r'optimizer: expected Tensors, or dicts {"params": Tensors'):
+        with pytest.raises(TypeError, match=r'SGD: expected Tensors, or dicts {"params": Tensors'):
             optim.SGD(groups)
 
 
 def test_an_infinite_step_is_refused_and_betas_may_be_zero():
     w = mg.tensor([1.0], requires_grad=True)
-    with pytest.raises(ValueError, match="lr: expected a number of 0 or more, got inf"):
+    with pytest.raises(ValueError, match="lr: expected a finite number of 0 or more, got inf"):
         optim.SGD([w], lr=math.inf)
     w.sum().backward()
     optim.Adam([w], lr=0.25, betas=(0.0, 0.0)).step()
@@ -324,13 +323,13 @@ def test_a_state_that_is_none_or_of_other_shapes_is_refused():
     w = mg.tensor([1.0, 2.0], requires_grad=True)
     optimizer = optim.SGD([w], momentum=0.5)
     for state in ({}, {"state": {}}, 3):
-        with pytest.raises(ValueError, match=r"load_state_dict: expected what state_dict\(\) of an optimizer gives"):
+        with pytest.raises(ValueError, match=r"load_state_dict: expected the state_dict\(\) of an optimizer"):
             optimizer.load_state_dict(state)
     other = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
     larger = optim.SGD([other], momentum=0.5)
     other.sum().backward()
     larger.step()
-    with pytest.raises(ValueError, match=r"momentum_buffer of parameter 0 has shape \(3,\), not \(2,\)"):
+    with pytest.raises(ValueError, match=r"expected momentum_buffer of parameter 0 of shape \(2,\), got \(3,\)"):
         optimizer.load_state_dict(larger.state_dict())
     assert optimizer.state_dict()["state"] == {}
 
@@ -358,7 +357,7 @@ def test_a_byte_of_255_is_1_and_samples_count_from_both_ends():
     assert images[-2][1] == 4
     assert images[1][1] == images[-1][1] == 7
     for index in (2, -3):
-        with pytest.raises(IndexError, match=f"expected a number of a sample from -2 to 1, got {index}"):
+        with pytest.raises(IndexError, match=f"expected an index from -2 to 1, got {index}"):
             images[index]
 
 
@@ -368,19 +367,6 @@ def test_a_loader_has_the_arguments_of_torchs():
     for no_dataset in ({1, 2}, (i for i in range(3))):
         with pytest.raises(TypeError, match="expected a dataset with __len__ and __getitem__"):
             DataLoader(no_dataset)
-
-
-@pytest.mark.parametrize(
-    ("items", "ends"),
-    [
-        ([np.int32(3), np.int32(-1)], (-1, 3)),
-        ([np.float32(3), np.float32(-1)], None),
-        ([np.array([1, 2]), np.array([3, 4])], None),
-    ],
-)
-def test_only_a_row_of_integers_is_noted_as_labels(items, ends):
-    (batch,) = DataLoader(items, batch_size=2)
-    assert value_range(batch) == ends
 
 
 def idx_file(*lengths, content=b"", magic=None):
@@ -410,7 +396,11 @@ def test_a_compressed_file_that_goes_on_after_its_last_chunk_is_refused(tmp_path
 
 @pytest.mark.parametrize(
     ("magic", "words"),
-    [(b"\1\x08\0\0", "the same in the wrong byte order"), (b"\1\x09\0\0", "got 1 9 0 0;"), (b"\1\x08\1\0", "1 8 1 0;")],
+    [
+        (b"\1\x08\0\0", "1 8 0 0, in little-endian byte order"),
+        (b"\1\x09\0\0", "got 1 9 0 0;"),
+        (b"\1\x08\1\0", "1 8 1 0;"),
+    ],
 )
 def test_only_the_right_number_turned_round_is_called_so(magic, words, tmp_path):
     (tmp_path / "labels").write_bytes(idx_file(1, content=b"\0", magic=magic))
@@ -423,14 +413,14 @@ def test_a_torchvision_that_does_not_fit_its_torch_is_told_from_one_that_is_miss
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.raises(DataError, match=r"fails to import .* do not fit each other"):
+    with pytest.raises(DataError, match=r"fails to import .* are incompatible"):
         MNIST(tmp_path, download=True)
 
 
 def test_accuracy_takes_tensors_both_times():
     scores, labels = mg.tensor([[1.0, 2.0]]), mg.tensor([1])
     for given in ((scores, [1]), ([[1.0, 2.0]], labels)):
-        with pytest.raises(TypeError, match="accuracy: expected Tensors as scores and labels, got"):
+        with pytest.raises(TypeError, match=r"accuracy: expected a Tensor as (scores|labels), got"):
             mg.accuracy(*given)
 
 

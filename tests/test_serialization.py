@@ -14,7 +14,7 @@ def model():
     return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
 
 
-def test_a_round_trip_keeps_every_bit(tmp_path):
+def test_save_and_load_are_bit_identical(tmp_path):
     ours, path = model(), tmp_path / "weights.safetensors"
     mg.save(ours.state_dict(), path)
     other = model()
@@ -33,13 +33,13 @@ def test_every_dtype_and_shape(tmp_path, dtype, shape):
     assert (again.shape, again.dtype, again.tolist()) == (value.shape, value.dtype, value.tolist())
 
 
-def test_a_transposed_tensor_is_saved_as_it_looks(tmp_path):
+def test_transposed_tensor_is_saved_in_logical_order(tmp_path):
     x = mg.arange(6).reshape(2, 3).T
     mg.save({"x": x}, tmp_path / "x")
     assert mg.load(tmp_path / "x")["x"].tolist() == x.tolist()
 
 
-def test_torch_reads_ours_and_we_read_torchs(tmp_path):
+def test_files_are_exchanged_with_torch(tmp_path):
     torch = pytest.importorskip("torch", reason="torch is the other side of this test")
     from safetensors.torch import load_file, save_file
 
@@ -57,7 +57,7 @@ def test_torch_reads_ours_and_we_read_torchs(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "header"])
-def test_a_damaged_file_is_named(tmp_path, damage):
+def test_corrupt_weights_file_raises_with_its_name(tmp_path, damage):
     path = tmp_path / "weights.safetensors"
     mg.save(model().state_dict(), path)
     whole = path.read_bytes()
@@ -68,12 +68,12 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         mg.load(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_weights_file_raises_with_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         mg.load(tmp_path / "nowhere")
 
 
-def test_a_link_stays_a_link_and_the_file_gets_the_usual_permissions(tmp_path):
+def test_save_keeps_links_and_default_permissions(tmp_path):
     (tmp_path / "plain").write_text("")
     (tmp_path / "link").symlink_to("weights")
     mg.save({"x": mg.ones(2)}, tmp_path / "link")

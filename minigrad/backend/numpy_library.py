@@ -73,11 +73,12 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     product of `a` and the mask it does not make nan of inf · 0.
     """
     if type(b) is float and b == 0.0 and getattr(a, "size", 0) > 512 and a.dtype in BITS and copysign(1.0, b) > 0:
-        return (a.view(BITS[a.dtype]) * condition).view(a.dtype)
+        bits = BITS[a.dtype]
+        return (a.view(bits) * numpy.asarray(condition, bits)).view(a.dtype)
     return numpy.where(condition, a, b)
 
 
-BITS = {numpy.dtype("float32"): numpy.dtype("int32"), numpy.dtype("float64"): numpy.dtype("int64")}
+BITS: dict[Any, Any] = {numpy.dtype("float32"): numpy.dtype("int32"), numpy.dtype("float64"): numpy.dtype("int64")}
 LONG = 1024  # rows from which on a sum is made in blocks
 BLOCK = 128
 

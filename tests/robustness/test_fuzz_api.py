@@ -64,7 +64,7 @@ class Target(NamedTuple):
 
 FOLDERS = {"mg": mg, "nn": nn, "F": F, "init": init, "optim": optim, "data": data, "mg.cuda": mg.cuda}
 # Called with the class, there to change the mode, or hooks that get what the one who calls them has checked.
-HOOKS = {"__init__", "__new__", "__enter__", "__exit__", "update", "check", "gather", "label_ranges", "positions"}
+HOOKS = {"__init__", "__new__", "__enter__", "__exit__", "update", "check", "positions"}
 
 
 def is_public(name: str, value: Any, module: Any) -> bool:
