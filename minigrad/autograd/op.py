@@ -104,8 +104,8 @@ def op(
         ValueError: another module has an op of this name.
 
     The body's positional parameters are arrays, its keyword-only ones are options. `xp` is the library of the arrays. A
-        one_dtype: raise TypeError for arguments of different dtypes, as in matrix products, instead of promoting.
-    a view of g. Use None for an input that is not differentiable, and `()` in place of the VJPs if the output is not
+    VJP maps g = dL/dy to dL/dx, which may still have the broadcast shape. It returns either a new array, or g itself,
+    or a view of g. Use None for an input that is not differentiable, and `()` in place of the VJPs if the output is not
     differentiable at all.
 
     Example:
