@@ -1,7 +1,7 @@
-"""Random programs, run on minigrad and torch side by side: whatever is built, values and gradients agree.
+"""Random programs on minigrad and torch: values and gradients agree.
 
-A hypothesis state machine makes leaves, combines them (sharing, forking, tying weights), detaches, computes under
-no_grad, retains gradients, walks backward once or twice, accumulates, and asks for gradients of gradients.
+A hypothesis state machine creates leaves, combines them (shared and reused), detaches, computes under no_grad, retains
+gradients, runs backward once or twice, accumulates, and differentiates gradients.
 """
 
 import numpy as np
@@ -24,14 +24,13 @@ class Pair:
         self.ours, self.theirs = ours, theirs
 
 
-def small(pair):
-    """Values stay moderate, so that long programs do not overflow."""
+def bounded(pair):
+    """tanh of both, so that long programs do not overflow."""
     return Pair(pair.ours.tanh(), pair.theirs.tanh())
 
 
-class TwoEngines(RuleBasedStateMachine):
+class RandomProgram(RuleBasedStateMachine):
     tensors = Bundle("tensors")
-    graphs = Bundle("graphs")  # a scalar whose graph has not been walked
 
     def __init__(self):
         super().__init__()
@@ -47,11 +46,11 @@ class TwoEngines(RuleBasedStateMachine):
 
     @rule(target=tensors, x=tensors, name=st.sampled_from(["exp", "tanh", "sigmoid", "relu", "abs", "neg", "clone"]))
     def unary(self, x, name):
-        return small(Pair(*(getattr(lib, name)(t) for lib, t in ((mg, x.ours), (torch, x.theirs)))))
+        return bounded(Pair(*(getattr(lib, name)(t) for lib, t in ((mg, x.ours), (torch, x.theirs)))))
 
     @rule(target=tensors, x=tensors, y=tensors, name=st.sampled_from(["add", "sub", "mul", "matmul", "maximum"]))
     def binary(self, x, y, name):
-        return small(Pair(getattr(mg, name)(x.ours, y.ours), getattr(torch, name)(x.theirs, y.theirs)))
+        return bounded(Pair(getattr(mg, name)(x.ours, y.ours), getattr(torch, name)(x.theirs, y.theirs)))
 
     @rule(target=tensors, x=tensors, dim=st.integers(-2, 1))
     def reduced_and_broadcast(self, x, dim):
@@ -88,7 +87,7 @@ class TwoEngines(RuleBasedStateMachine):
         theirs = (x.theirs * y.theirs * torch.tensor(weights)).sum()
         assert ours.requires_grad == theirs.requires_grad
         if theirs.requires_grad:
-            for loss in (ours, theirs):  # graphs are shared between rules, so they are kept
+            for loss in (ours, theirs):  # graphs are shared between programs, so they are retained
                 loss.backward(retain_graph=True)
                 if twice:
                     loss.backward(retain_graph=True)
@@ -116,7 +115,7 @@ class TwoEngines(RuleBasedStateMachine):
                 zero = np.zeros((SIZE, SIZE))
                 np.testing.assert_allclose(zero if g is None else g.numpy(), zero if e is None else e, **TOLERANCE)
 
-        self.reset()  # torch.autograd.grad also fills .grad of Tensors that retain theirs; ours touches none
+        self.reset()  # unlike ours, torch.autograd.grad sets .grad of Tensors that retain it
 
     @rule()
     def reset(self):
@@ -124,11 +123,11 @@ class TwoEngines(RuleBasedStateMachine):
             pair.ours.grad = pair.theirs.grad = None
 
     @rule(x=consumes(tensors))
-    def forget(self, x):
+    def discard(self, x):
         pass
 
     @invariant()
-    def everything_agrees(self):
+    def values_and_gradients_agree(self):
         assert mg.is_grad_enabled()
         for pair in self.leaves + self.retained:
             np.testing.assert_allclose(pair.ours.detach().numpy(), pair.theirs.detach().numpy(), **TOLERANCE)
@@ -137,4 +136,4 @@ class TwoEngines(RuleBasedStateMachine):
                 np.testing.assert_allclose(pair.ours.grad.numpy(), pair.theirs.grad.numpy(), **TOLERANCE)
 
 
-TestTwoEngines = TwoEngines.TestCase
+TestRandomProgram = RandomProgram.TestCase
