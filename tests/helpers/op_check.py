@@ -72,10 +72,10 @@ class Check:
         return library(owner_of(array)).to_host(array)
 
     def call(self, leaves: Sequence[Any], lib: Library | None = None) -> mg.Tensor:
-        """The op of the leaves, with the numbers and static arguments of the case in their places."""
+        """The op of the leaves, with the numbers and options of the case in their places."""
         rest = iter(leaves)
         args = [next(rest) if isinstance(a, Argument) else a for a in self.case.arguments]
-        return OPS[self.name](*args, **on_device(self.case.static, lib or self.lib))
+        return OPS[self.name](*args, **on_device(self.case.options, lib or self.lib))
 
     def leaves(self, grads: bool = True) -> list[mg.Tensor]:
         """Fresh Tensors of the arguments; all that are floating require a gradient."""
@@ -85,14 +85,14 @@ class Check:
         return leaves
 
     def differentiable(self) -> list[bool]:
-        """For each array whether the op has a rule for it."""
+        """For each array whether the op is differentiable with respect to it."""
         if not hasattr(self, "_differentiable"):
             leaves = iter(self.leaves(grads=False))
             args = [next(leaves).array if isinstance(a, Argument) else a for a in self.case.arguments]
             with np.errstate(all="ignore"):
-                _, rules = OPS[self.name].op.body(self.lib.xp, *args, **on_device(self.case.static, self.lib))
-            has_rule = [rule is not None for rule, a in zip(rules, self.case.arguments) if isinstance(a, Argument)]
-            self._differentiable = has_rule or [False] * len(self.arrays)
+                _, vjps = OPS[self.name].op.body(self.lib.xp, *args, **on_device(self.case.options, self.lib))
+            found = [vjp is not None for vjp, a in zip(vjps, self.case.arguments) if isinstance(a, Argument)]
+            self._differentiable = found or [False] * len(self.arrays)
         return self._differentiable
 
     @contextmanager
@@ -100,7 +100,7 @@ class Check:
         """Fail if a copy to the host is made meanwhile (the strict device counts them)."""
         before = host_copies()
         yield
-        if "device" not in self.case.static:
+        if "device" not in self.case.options:
             self.require(
                 host_copies() == before, f"{doing} made {host_copies() - before} copies from the device to the host"
             )
@@ -144,7 +144,7 @@ class Check:
             leaves.append(torch.tensor(np.array(host, order="C"), requires_grad=differentiable))
         rest = iter(leaves)
         args = [next(rest) if isinstance(a, Argument) else a for a in self.case.arguments]
-        y = self.reference.torch(*args, **self.case.static)
+        y = self.reference.torch(*args, **self.case.options)
         found: dict[str, Any] = {"value": y.detach().numpy()}
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
         if g is None or not wanted:
@@ -172,13 +172,13 @@ def owner_of(array: Any) -> Any:
     return LIBRARY_OF_TYPE[type(array)].device
 
 
-def on_device(static: Any, lib: Library) -> Any:
+def on_device(options: Any, lib: Library) -> Any:
     """Static arguments with their arrays (positions, masks) on the device."""
-    if isinstance(static, dict):
-        return {name: on_device(value, lib) for name, value in static.items()}
-    if isinstance(static, tuple):
-        return tuple(on_device(value, lib) for value in static)
-    return lib.from_host(static) if isinstance(static, np.ndarray) else static
+    if isinstance(options, dict):
+        return {name: on_device(value, lib) for name, value in options.items()}
+    if isinstance(options, tuple):
+        return tuple(on_device(value, lib) for value in options)
+    return lib.from_host(options) if isinstance(options, np.ndarray) else options
 
 
 def memory(array: Any) -> Any:
@@ -234,14 +234,14 @@ def check_op(name: str, backend: str, dtype: str, case: Case) -> None:
 
 def check_value(check: Check, y: mg.Tensor) -> np.ndarray:
     """The value: its device, its dtype, and as torch computes it."""
-    static = check.case.static
-    device = static.get("device", check.lib.device)
+    options = check.case.options
+    device = options.get("device", check.lib.device)
     check.require(
         type(y.array) is library(device).array,
         f"the value is a {type(y.array).__name__}, expected an array on {device}",
     )
     value = check.host(y.array)
-    expected = static.get("dtype", check.dtype)
+    expected = options.get("dtype", check.dtype)
     if value.dtype.kind == "f":
         check.require(value.dtype == expected, f"the value has dtype {value.dtype}, expected {expected}")
     if torch is not None:

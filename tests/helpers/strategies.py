@@ -46,7 +46,7 @@ class Case:
 
     kind: str
     arguments: tuple[Any, ...]
-    static: dict[str, Any]
+    options: dict[str, Any]
     seed: int
 
     def describe(self) -> str:
@@ -57,7 +57,7 @@ class Case:
             return f"{argument.name} {argument.host.shape} ({argument.layout}) = {values}"
 
         lines = [text(argument) for argument in self.arguments]
-        lines += [f"{name} = {value!r}" for name, value in self.static.items()]
+        lines += [f"{name} = {value!r}" for name, value in self.options.items()]
         return "\n    ".join([f"{self.kind} case, seed {self.seed}:", *lines])
 
 
@@ -142,10 +142,10 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
     kinds = ("smooth", "ties", "smooth", "extreme")
     kind = draw(st.sampled_from(kinds if reference.odd else kinds[:3]))
     if reference.arguments is not None:
-        shapes, static = reference.arguments(draw, device)
+        shapes, options = reference.arguments(draw, device)
     else:
         shapes = signature_shapes(draw, op, same=kind == "extreme" and reference.relative)
-        static = reference.static(draw, shapes)
+        options = reference.options(draw, shapes)
     if reference.numbers and draw(st.integers(0, 3)) == 0:
         shapes[-1 if len(shapes) > 2 else draw(st.integers(0, 1))] = NUMBER
     seed = draw(st.integers(0, 2**32 - 1))
@@ -166,7 +166,7 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
         odd = reference.odd[name] if isinstance(reference.odd, dict) and name in reference.odd else reference.odd
         count = int(np.prod(each, dtype=int))
         if domain == "one-hot":
-            values = one_hot(rng, each, static["dim"])
+            values = one_hot(rng, each, options["dim"])
         elif kind == "smooth":
             values = within(domain, kind, pool[:count]).reshape(each)
             pool = pool[count:]
@@ -174,7 +174,7 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
             values = elements(rng, domain, kind, odd, each)
         layout = draw(st.sampled_from(LAYOUTS)) if each else "plain"
         arguments.append(lay_out(name, values.astype(bool if domain in ("bool", "one-hot") else dtype), layout))
-    return Case(kind, tuple(arguments), static, seed)
+    return Case(kind, tuple(arguments), options, seed)
 
 
 def lay_out(name: str, values: np.ndarray, layout: str) -> Argument:

@@ -44,8 +44,8 @@ class Reference:
     `domain`     where the arguments come from, by name: "real", "positive", "nonzero", "above -1", "part" (0 to 1),
                  "bool", "one-hot" (bool, one True along `dim`)
     `odd`        the values of the extreme cases, for all arguments or by name; none: no such cases
-    `arguments`  draws shapes and static arguments together; None: the shapes follow the op's signature
-    `static`     draws static arguments for given shapes
+    `arguments`  draws shapes and options together; None: the shapes follow the op's signature
+    `options`    draws options for given shapes
     `numbers`    whether one operand may be a Python number
     `relative`   whether its results are right to a few units in the last place of each element, whatever its size;
                  else (sums, and formulas that subtract) errors are measured against the largest number around
@@ -58,7 +58,7 @@ class Reference:
     domain: Mapping[str, str] = field(default_factory=dict)
     odd: Any = (*ODD, *NOT_FINITE)
     arguments: Callable[[Draw, str], tuple[Shapes, dict[str, Any]]] | None = None
-    static: Callable[[Draw, Shapes], dict[str, Any]] = lambda draw, shapes: {}
+    options: Callable[[Draw, Shapes], dict[str, Any]] = lambda draw, shapes: {}
     numbers: bool = False
     relative: bool = True
     kinks: bool = False
@@ -94,7 +94,7 @@ def some_axes(draw: Draw, ndim: int) -> Any:
     return tuple(axis - ndim * draw(st.booleans()) for axis in chosen)
 
 
-# Static arguments
+# Options
 def reduced(draw: Draw, shapes: Shapes) -> dict[str, Any]:
     return {"dim": some_axes(draw, len(shapes[0])), "keepdim": draw(st.booleans())}
 
@@ -104,11 +104,11 @@ def reduction(least: int = 0) -> Callable[[Draw, str], tuple[Shapes, dict[str, A
 
     def arguments(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
         x = shape(draw)
-        static = reduced(draw, [x])
-        dim = static["dim"]
+        options = reduced(draw, [x])
+        dim = options["dim"]
         axes = range(len(x)) if dim is None else [dim] if isinstance(dim, int) else dim
         axes = {axis % len(x) for axis in axes}
-        return [tuple(max(n, least) if i in axes else n for i, n in enumerate(x))], static
+        return [tuple(max(n, least) if i in axes else n for i, n in enumerate(x))], options
 
     return arguments
 
@@ -144,8 +144,8 @@ def scores(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
 
 
 def labelled(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
-    shapes, static = scores(draw, device)
-    return shapes, {**static, "reduction": draw(st.sampled_from(("mean", "sum", "none")))}
+    shapes, options = scores(draw, device)
+    return shapes, {**options, "reduction": draw(st.sampled_from(("mean", "sum", "none")))}
 
 
 def reshaped(draw: Draw, shapes: Shapes) -> dict[str, Any]:
@@ -367,21 +367,21 @@ REFERENCES: dict[str, Reference] = {
     "maximum": Reference(t_extremum("maximum"), numbers=True, kinks=True),
     "minimum": Reference(t_extremum("minimum"), numbers=True, kinks=True),
     "where": Reference(t_where, domain={"condition": "bool"}, numbers=True, linear=True),
-    "clip": Reference(lambda x, min, max: torch.clamp(x, min, max), static=bounds, kinks=True),
+    "clip": Reference(lambda x, min, max: torch.clamp(x, min, max), options=bounds, kinks=True),
     "clone": Reference(lambda x: x.clone(), linear=True),
-    "cast": Reference(t_cast, static=some_dtype, odd=ODD, linear=True),
+    "cast": Reference(t_cast, options=some_dtype, odd=ODD, linear=True),
     # activation
     "relu": Reference(lambda x: F.relu(x), kinks=True),
     "leaky_relu": Reference(
         lambda x, negative_slope: F.leaky_relu(x, negative_slope),
-        static=lambda draw, shapes: {"negative_slope": draw(st.sampled_from((0.01, 0.25, 0.0, 1.5)))},
+        options=lambda draw, shapes: {"negative_slope": draw(st.sampled_from((0.01, 0.25, 0.0, 1.5)))},
         kinks=True,
     ),
     "sigmoid": Reference(lambda x: torch.sigmoid(x), relative=False),
     "tanh": Reference(lambda x: torch.tanh(x), relative=False),
     "softplus": Reference(
         lambda x, beta, threshold: F.softplus(x, beta, threshold),
-        static=lambda draw, shapes: {
+        options=lambda draw, shapes: {
             "beta": draw(st.sampled_from((1.0, 2.0, 0.5))),
             "threshold": draw(st.sampled_from((20.0, 1.125))),  # never met exactly: there torch contradicts itself
         },
@@ -409,26 +409,26 @@ REFERENCES: dict[str, Reference] = {
         relative=False,
     ),
     # shape
-    "reshape": Reference(lambda x, shape: torch.reshape(x, shape), static=reshaped, linear=True),
+    "reshape": Reference(lambda x, shape: torch.reshape(x, shape), options=reshaped, linear=True),
     "flatten": Reference(
-        lambda x, start_dim, end_dim: torch.flatten(x, start_dim, end_dim), static=merged, linear=True
+        lambda x, start_dim, end_dim: torch.flatten(x, start_dim, end_dim), options=merged, linear=True
     ),
     "expand_dims": Reference(
         lambda x, dim: torch.unsqueeze(x, dim),
-        static=lambda draw, shapes: {"dim": draw(st.integers(-len(shapes[0]) - 1, len(shapes[0])))},
+        options=lambda draw, shapes: {"dim": draw(st.integers(-len(shapes[0]) - 1, len(shapes[0])))},
         linear=True,
     ),
     "squeeze": Reference(
         lambda x, dim: torch.squeeze(x) if dim is None else torch.squeeze(x, dim),
-        static=lambda draw, shapes: {"dim": some_axes(draw, len(shapes[0]))},
+        options=lambda draw, shapes: {"dim": some_axes(draw, len(shapes[0]))},
         linear=True,
     ),
     "transpose": Reference(lambda x, dim0, dim1: torch.transpose(x, dim0, dim1), arguments=two_axes, linear=True),
-    "permute": Reference(lambda x, dims: torch.permute(x, dims), static=order, linear=True),
+    "permute": Reference(lambda x, dims: torch.permute(x, dims), options=order, linear=True),
     "broadcast_to": Reference(
-        lambda x, shape: torch.broadcast_to(x, shape), static=repeated, relative=False, linear=True
+        lambda x, shape: torch.broadcast_to(x, shape), options=repeated, relative=False, linear=True
     ),
-    "getitem": Reference(t_picked, static=picked, relative=False, linear=True),
+    "getitem": Reference(t_picked, options=picked, relative=False, linear=True),
     "scatter": Reference(t_scattered, arguments=scattered, relative=False, linear=True),
     "cat": Reference(t_cat, arguments=joined, linear=True),
     "stack": Reference(lambda *xs, dim: torch.stack(xs, dim), arguments=stacked, linear=True),

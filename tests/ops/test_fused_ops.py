@@ -32,7 +32,7 @@ def test_fused_op_equals_its_formula(name: str, backend: str, dtype: str) -> Non
         y = fused.call(leaves)
         rest = iter(others)
         args = [next(rest) if hasattr(a, "host") else a for a in case.arguments]
-        composed = FORMULAS[name].value(tensor_namespace, *args, **case.static)
+        composed = FORMULAS[name].value(tensor_namespace, *args, **case.options)
         fused.scale = max(fused.scale, float(np.abs(fused.host(y.array)).max(initial=0)))
         fused.close("the value beside its formula's", fused.host(y.array), fused.host(composed.array), slack=8)
         g = cotangent(fused, y)
