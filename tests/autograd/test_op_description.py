@@ -22,7 +22,7 @@ def differentiable_arguments(name):
     def collect(case):
         arrays = [a.host if isinstance(a, Argument) else a for a in case.arguments]
         with np.errstate(all="ignore"):
-            _, vjps = op.body(library("cpu").xp, *arrays, **case.static)
+            _, vjps = op.body(library("cpu").xp, *arrays, **case.options)
         names = ["tensorᵢ"] * len(arrays) if op.variadic else op.array_names
         found.update(name for name, vjp in zip(names, vjps) if vjp is not None)
 

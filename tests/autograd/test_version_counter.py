@@ -15,6 +15,10 @@ def leaf(*shape, **options):
     return mg.ones(*shape, requires_grad=True, **options)
 
 
+def matrix():
+    return mg.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+
+
 def modified_after(name):
     return pytest.raises(RuntimeError, match=f"modified in place after {name} had used it")
 
@@ -222,3 +226,59 @@ def test_copies_and_pickles_have_versions_of_their_own():
     copy.add_(1)
     with modified_after("mul"):
         y.backward()
+
+
+def test_index_list_and_numpy_array_are_copied():
+    x, rows, columns = matrix(), np.array([1, 0]), [0, 2]
+    loss = x[rows, columns].sum()
+    rows[0], columns[0] = 0, 1
+    loss.backward()
+    assert x.grad.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+
+
+def test_write_to_former_array_after_assignment_to_data():
+    x = matrix()
+    before = x.detach()
+    x.data = mg.ones(2, 3)
+    loss = (x * x).sum()
+    before.zero_()  # no longer the memory of x
+    loss.backward()
+    assert x.grad.tolist() == [[2.0] * 3] * 2
+
+
+def test_accumulation_into_view_of_used_grad_raises():
+    x = matrix()
+    (x * x).sum().backward()
+    loss = (x[0] * x.grad[0]).sum()
+    (x * 3).sum().backward()
+    with modified_after("mul"):
+        loss.backward()
+
+
+def test_error_names_the_latest_op_that_used_the_memory():
+    x = matrix()
+    y = x.sigmoid()
+    loss = (y.tanh() + 1).sum()
+    with mg.no_grad():
+        y.zero_()
+    with modified_after("tanh"):
+        loss.backward()
+
+
+def test_retained_graph_raises_after_a_write_and_grad_does_too():
+    x = matrix()
+    loss = (x * x).sum()
+    mg.grad(loss, x, retain_graph=True)
+    with mg.no_grad():
+        x.detach()[0, 0].add_(1)
+    for run in (lambda: mg.grad(loss, x, retain_graph=True), lambda: mg.grad(loss, x, create_graph=True)):
+        with modified_after("mul"):
+            run()
+
+
+def test_write_to_index_beside_other_parts_raises():
+    x, rows = matrix(), mg.tensor([1, 0])
+    loss = x[None, rows, 1:].sum()
+    rows.detach()[1:].fill_(1)
+    with modified_after("getitem"):
+        loss.backward()

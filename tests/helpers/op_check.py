@@ -173,7 +173,7 @@ def owner_of(array: Any) -> Any:
 
 
 def on_device(options: Any, lib: Library) -> Any:
-    """Static arguments with their arrays (positions, masks) on the device."""
+    """Options with their arrays (positions, masks) on the device."""
     if isinstance(options, dict):
         return {name: on_device(value, lib) for name, value in options.items()}
     if isinstance(options, tuple):
