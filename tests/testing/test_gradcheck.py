@@ -10,7 +10,11 @@ import minigrad.nn.functional as F
 from minigrad import backend, nn
 from minigrad.autograd.methods import OPS
 from minigrad.autograd.op import op, tensor_namespace
-from minigrad.testing import GradcheckError, gradcheck
+from minigrad.testing import GradcheckError, formulas, gradcheck
+from minigrad.testing import selftest as check
+from minigrad.testing._diagnosis import factor
+from minigrad.testing._function import draw
+from minigrad.testing._report import Fault, Kink, Line, Report
 
 
 def numbers(*shape, seed=0, low=0.4, high=1.6):
@@ -612,3 +616,310 @@ def test_the_name_of_the_function_is_in_the_report():
 
 def test_the_example_in_the_docstring_reads_as_an_assertion():
     assert gradcheck(F.cross_entropy, (numbers(4, 3), mg.tensor([0, 1, 2, 0])))
+
+
+# The check of the ops
+def test_the_inputs_of_the_check_are_of_both_signs_and_away_from_kinks():
+    rng, shape = backend.random.new_generator(0), (10, 20)
+    numbers = formulas.signed(rng, shape, 0)
+    assert sorted({*np.sign(numbers).ravel()}) == [-1, 1]
+    assert 0.5 <= np.abs(numbers).min() < np.abs(numbers).max() <= 2
+    apart = [np.sort(formulas.distinct(rng, (9,), position)) for position in (0, 1)]
+    assert apart[0] == pytest.approx([0.05 + 0.2 * i for i in range(-4, 5)])
+    assert np.abs(apart[0][:, None] - apart[1]).min() == pytest.approx(0.1)
+    assert sorted({*formulas.tied(rng, shape, 0).ravel()}) == [-1, 0, 1]
+    special = formulas.special(rng, shape, 0)
+    assert {str(number) for number in special.ravel()} == {"0.0", "1.0", "nan", "inf", "-inf"}
+
+
+def test_the_check_tries_axes_from_both_ends_kept_and_not():
+    shape = (3, 3, 4)
+    ends = {"softmax": {0, -1}, "cat": {0, -1}, "sum": {None, 0, (0, -1)}, "argmax": {1, -1}}
+    for name, dims in ends.items():
+        assert {static["dim"] for static in formulas.FORMULAS[name].options(shape)} == dims
+    for name in ("sum", "amax", "argmax", "logsumexp"):
+        assert {static["keepdim"] for static in formulas.FORMULAS[name].options(shape)} == {False, True}
+    for name in ("flatten", "transpose"):
+        assert any(n < 0 for static in formulas.FORMULAS[name].options(shape) for n in static.values())
+    picked = [np.arange(36).reshape(shape)[index] for index in (option["index"] for option in formulas.indices(shape))]
+    assert picked[0][:, 0].tolist() == [8, 20, 32]
+    assert picked[1][:, 0, 0].tolist() == [0, 0, 24]
+    assert picked[2][:, 0].tolist() == [8, 4, 0]
+
+
+def test_the_conventions_of_the_check_stand_at_both_zeros_and_both_bounds():
+    for name in ("relu", "abs"):
+        (numbers,) = formulas.CONVENTIONS[name][0]
+        assert {math.copysign(1, number) for number in numbers} == {-1, 1}
+    (numbers,), bounds, _ = formulas.CONVENTIONS["clip"]
+    assert (bounds["min"], bounds["max"]) == tuple(numbers)
+    assert numbers[0] < numbers[1]
+
+
+@pytest.mark.parametrize("name", sorted(formulas.FORMULAS))
+def test_three_examples_of_each_op_are_right(name, monkeypatch):
+    monkeypatch.setattr(check, "EXAMPLES", 3)
+    row = check.check_op(name, [backend.float64], backend.device("cpu"), backend.random.new_generator(0))
+    assert row.passed, row.verdict
+
+
+def test_the_check_takes_arrays_of_no_axis_of_one_and_of_two():
+    drawn = check.examples("exp", backend.random.new_generator(0))
+    assert {example.arrays[0].ndim for example in drawn} == {0, 1, 2}
+
+
+def test_the_check_grants_64_ulp_and_the_error_of_the_slopes_where_the_longest_floats_are_short():
+    longest = np.finfo(np.longdouble).nmant
+    assert check.limit(backend.float64) == 64 + 2.0 ** (13 + 52 - longest)
+    assert check.limit(backend.float32) == 64 + 2.0 ** (13 + 23 - longest)
+
+
+# What gradcheck looks at
+def away_from_0(*shape, seed=0):
+    """A float64 Tensor of ±[0.4, 1.6]."""
+    rng = np.random.default_rng(seed)
+    return mg.tensor(rng.uniform(0.4, 1.6, shape) * rng.choice([-1, 1], shape))
+
+
+def wrong_at(k, factor=2.0):
+    """(rule of x², but the slope at the element k of the flat array times a factor)"""
+    return lambda xp, x, g: 2 * x * g * xp.where(xp.arange(x.size).reshape(x.shape) == k, factor, 1.0)
+
+
+def test_a_check_of_kinks_alone_or_of_faults_alone_is_not_vacuous():
+    report = gradcheck(F.relu, mg.tensor([0.0]))
+    assert (report.passed, len(report.kinks), report.lines[0].agree) == (True, 1, 0)
+    report = verdict(planted(lambda xp, x: x * x, lambda xp, x, g: -2 * x * g), mg.tensor([1.0]))
+    assert (report.refusal, len(report.faults), report.lines[0].agree) == ("", 1, 0)
+
+
+@pytest.mark.parametrize(("n", "seen"), [(20, 20), (512, 512), (513, 8)])
+def test_up_to_512_elements_are_looked_at_one_by_one(n, seen):
+    assert gradcheck(lambda x: (x * x).sum(), away_from_0(n)).lines[0].agree == seen
+
+
+@pytest.mark.parametrize(("n", "seen"), [(256, 512), (257, 16)])
+def test_up_to_512_outputs_are_looked_at_one_by_one(n, seen):
+    assert gradcheck(lambda x: x.broadcast_to((n, 2)) * 2, away_from_0(2)).lines[0].agree == seen
+
+
+def test_of_many_elements_and_many_outputs_8_mixtures_are_seen_along_8_directions():
+    line = gradcheck(lambda x: x * x, away_from_0(600)).lines[0]
+    assert (line.agree, line.hidden, line.wrong) == (64, 0, 0)
+    assert line.worst < 1e-7
+
+
+def test_beside_a_large_input_one_of_8_elements_is_looked_at_one_by_one():
+    w = away_from_0(8)
+    w[3] = 0.0
+    (kink,) = gradcheck(lambda x, w: (x * x).sum() + F.relu(w).sum(), (away_from_0(600), w)).kinks
+    assert kink.place == "d(output) / d(input 1[3])"
+
+
+def test_the_report_counts_the_wrong_slopes_of_all_elements():
+    report = verdict(planted(lambda xp, x: (x * x).sum(), lambda xp, x, g: 4 * x * g), away_from_0(100))
+    assert report.faults[0].wrong == "200 of 200"
+
+
+def test_of_many_elements_the_wrong_one_is_found_where_the_gradient_is_large():
+    x = away_from_0(4, 500)
+    x[0, 7] = 50.0
+    square = lambda xp, x: (x * x).sum(axis=-1)
+    (fault,) = verdict(planted(square, lambda xp, x, g: wrong_at(7)(xp, x, g[:, None])), x).faults
+    assert fault.place == "d(output[0]) / d(input 0[0, 7])"
+    (fault,) = verdict(planted(lambda xp, x: x * x, wrong_at(7)), x).faults
+    assert fault.place == "d(outputs, mixed) / d(input 0[0, 7])"
+
+
+def test_the_worst_slope_is_one_that_is_wrong_however_small():
+    (fault,) = verdict(planted(lambda xp, x: x * x, wrong_at(2)), mg.tensor([1.0, 1.0, 0.1])).faults
+    assert fault.place == "d(output[2]) / d(input 0[2])"
+    assert (fault.analytic, fault.numeric) == pytest.approx((0.4, 0.2), rel=1e-6)
+
+
+def test_a_rule_that_exchanges_two_of_many_outputs_is_found():
+    def exchanged(xp, x, g):
+        return 2 * x * xp.concatenate([g[1:2], g[:1], g[2:]])
+
+    assert not verdict(planted(lambda xp, x: x * x, exchanged), away_from_0(600))
+
+
+def test_places_name_the_output_or_the_mixture():
+    cut = lambda x: (2 * x, 3 * x.detach() + 0 * x)
+    assert verdict(cut, mg.tensor([1.0, 2.0])).faults[0].place.startswith("d(output 1[0])")
+    size = planted(lambda xp, x: (x * x).sum(), lambda xp, x, g: 2 * x * abs(g))
+    assert verdict(size, mg.tensor([1.0])).faults[0].place == "d(outputs, mixed) / d(input 0[0])"
+
+
+def test_what_was_given_is_named_where_nothing_can_be_checked():
+    for inputs, given in (((), "none"), ((mg.tensor([1]), 3.0), "Tensor, float")):
+        with pytest.raises(TypeError, match=f"as input, got {given}$"):
+            gradcheck(lambda *x: mg.ones(2), inputs)
+
+
+def test_cotangents_are_of_both_signs_and_none_is_small():
+    numbers = draw(backend.random.new_generator(0), (1000,))
+    assert {*np.sign(numbers)} == {-1, 1}
+    assert (np.abs(numbers).min(), np.abs(numbers).max()) == pytest.approx((0.5, 1.5), abs=0.01)
+
+
+# How gradcheck measures
+def test_a_jump_very_near_is_kept_out_by_the_smallest_step():
+    function = planted(lambda xp, x: xp.where(x > 2e-7, x + 1, x), lambda xp, x, g: 1 * g)
+    (line,) = gradcheck(function, mg.tensor([0.0])).lines
+    assert (line.agree, line.hidden) == (1, 0)
+
+
+def test_a_fault_smaller_than_the_error_of_the_first_step_is_found_by_the_next():
+    steep = lambda xp, x: 1e-8 / (1 + xp.exp(-1e4 * x))
+    right = lambda xp, x, g: g * 1e12 * steep(xp, x) * (1e-8 - steep(xp, x))
+    assert gradcheck(planted(steep, right), mg.tensor([0.0]))
+    assert not verdict(planted(steep, lambda xp, x, g: 1.0002 * right(xp, x, g)), mg.tensor([0.0]))
+
+
+def test_the_uncertainty_is_the_term_that_central_differences_leave_out():
+    (fault,) = verdict(planted(lambda xp, x: x**3, lambda xp, x, g: 6 * x * x * g), mg.tensor(1.0), eps=0.1).faults
+    assert fault.uncertainty == pytest.approx((0.1 / 64) ** 2, rel=1e-3)
+
+
+def test_rounding_within_the_function_is_measured():
+    for size in (1, 1e8):  # what is lost depends on how large x is, and so does the step that shows it
+        (line,) = gradcheck(lambda x, far=1e6 * size: (x + far) - far, away_from_0(5) * size).lines
+        assert line.agree == 5
+
+
+def test_the_worst_error_is_relative():
+    assert gradcheck(lambda x: 1e9 * F.tanh(x), away_from_0(5)).lines[0].worst < 1e-8
+    assert gradcheck(lambda x: 1e-9 * F.tanh(x), away_from_0(5)).lines[0].worst > 1e-14
+
+
+def test_convergence_is_told_from_the_rounding_of_all_outputs_together():
+    steps = gradcheck(lambda x: (1e6 * x, x), mg.tensor(0.7, dtype="float64")).convergence
+    assert [order for _, _, order in steps] == [math.inf] * 4
+
+
+# What gradcheck says
+@pytest.mark.parametrize(
+    ("name", "function", "x", "words"),
+    [
+        (
+            "sign beside zeros",
+            planted(lambda xp, x: xp.maximum(x, 0), lambda xp, x, g: -g * (x > 0)),
+            away_from_0(3, 4),
+            "looks like: the sign: a minus too many or too few",
+        ),
+        (
+            "small slopes",
+            planted(lambda xp, x: 1e-4 * x * x, lambda xp, x, g: 2.02e-4 * x * g),
+            away_from_0(3, 4),
+            "looks like: a factor 1.01 everywhere",
+        ),
+        (
+            "large slopes",
+            planted(lambda xp, x: 1e3 * x * x, lambda xp, x, g: 1e3 * (2 * x + 0.003 * x**2) * g),
+            away_from_0(3, 4),
+            "looks like: nearly right",
+        ),
+        (
+            "half",
+            planted(lambda xp, x: x * x, lambda xp, x, g: (2 * x + 0.5 * x**2) * g),
+            away_from_0(3, 4),
+            "none of the usual ones",
+        ),
+        (
+            "small and half",
+            planted(lambda xp, x: 1e-3 * x * x, lambda xp, x, g: 1e-3 * (2 * x + 0.5 * x**2) * g),
+            away_from_0(3, 4),
+            "none of the usual ones",
+        ),
+        (
+            "8 elements, 800 outputs",
+            planted(
+                lambda xp, x: xp.broadcast_to(x * x, (100, 8)),
+                lambda xp, x, g: g.sum(axis=0) * (2 * x + 0.003 * x**2),
+            ),
+            away_from_0(8),
+            "nearly right",
+        ),
+        (
+            "600 elements, 1 output",
+            planted(lambda xp, x: (x * x).sum(), lambda xp, x, g: g * (2 * x + 0.003 * x**2)),
+            away_from_0(600),
+            "nearly right",
+        ),
+        (
+            "a matrix, 1 output",
+            planted(lambda xp, x: (x**3).sum(), lambda xp, x, g: g * 3 * (x * x).T),
+            away_from_0(3, 3),
+            "with their axes exchanged",
+        ),
+        (
+            "4 axes",
+            planted(lambda xp, x: (x**3).sum(), lambda xp, x, g: g * 3 * (x * x).transpose(3, 2, 1, 0)),
+            away_from_0(2, 2, 2, 2),
+            "with their axes exchanged",
+        ),
+        (
+            "a kink and a fault",
+            planted(lambda xp, x: xp.abs(x), lambda xp, x, g: g * xp.where(x == 0, 1.3, 1.0)),
+            mg.tensor([0.0, 1.0, -2.0]),
+            "none of the usual ones",
+        ),
+    ],
+)
+def test_a_slip_is_named(name, function, x, words):
+    assert words in str(verdict(function, x))
+
+
+TWICE = "counted twice"
+PART = "divided by N = {0}, axis 0 of the input, or one of {0} equal parts taken: an unsummed axis"
+HALF = "a 2 forgotten, as in (x²)' = 2x, or a Tensor used twice and counted once"
+
+
+@pytest.mark.parametrize(
+    ("c", "x_shape", "y_shape", "words"),
+    [
+        (-1.0, (3,), (3,), "the sign: a minus too many or too few"),
+        (1.5, (3, 5), (3, 5), "a factor 1.5 everywhere"),
+        (-1.5, (3, 5), (1, 5), "the sign, and a factor 1.5 everywhere"),
+        (2.0, (3, 5), (5,), f"a factor 2: {TWICE}"),
+        (2.0000016, (3, 5), (5,), f"a factor 2: {TWICE}"),
+        (2.0, (3,), (2, 3), f"a factor 2: {TWICE}; or not divided by N = 2, axis 0 of an output, as a mean is"),
+        (0.5, (3, 5), (5,), f"a factor 0.5: {HALF}"),
+        (0.5, (2, 5), (5,), f"a factor 0.5: {HALF}; or {PART.format(2)}"),
+        (3.0, (3, 5), (5,), "a factor 3: not divided by N = 3, axis 0 of the input, as a mean is"),
+        (15.0, (3, 5), (), "a factor 15: not divided by N = 15, the number of elements of the input, as a mean is"),
+        (-1 / 3, (3, 5), (5,), f"the sign, and a factor 0.333333: {PART.format(3)}"),
+    ],
+)
+def test_a_factor_is_traced_to_what_is_counted(c, x_shape, y_shape, words):
+    assert factor(c, x_shape, [y_shape]) == words
+
+
+def test_a_report_as_text():
+    report = Report("f, gradient")
+    report.lines = [Line("input 0", (3,), 5, 1, 4, 0, 0, 2e-9), Line("parameter w", (), 0, 0, 0, 0, 1, 0.0)]
+    report.faults = [Fault("parameter w", "d(output) / d(parameter w)", 3.0, 1.5, 1e-9, (1.0, 2.0), "1 of 1", "a slip")]
+    report.kinks = [Kink(f"d(output) / d(input 0[{i}])", 0.5, 0.0, 1.0) for i in range(3)]
+    report.convergence = [(0.25, 1e-3, None), (0.125, 2.5e-4, 2.0), (0.0625, 0.0, math.inf)]
+    lines = [
+        "gradcheck of f, gradient: FAILED",
+        "  1 of 1 slopes are wrong, the worst d(output) / d(parameter w)",
+        "    analytic 3, numeric 1.5 ± 1e-09, absolute error 1.50e+00, relative error 5.00e-01",
+        "    a kink: slopes from 1 to 2",
+        "    looks like: a slip",
+        "               shape    agree   zero  kinks  hidden  wrong  worst error",
+        "  input 0      (3,)         5      1      4       0      0      2.0e-09",
+        "  parameter w  ()           0      0      0       0      1            -",
+        "  kink d(output) / d(input 0[0]): analytic 0.5 lies in [0, 1]",
+        "  kink d(output) / d(input 0[1]): analytic 0.5 lies in [0, 1]",
+        "  kink d(output) / d(input 0[2]): analytic 0.5 lies in [0, 1]",
+        "  along one direction, numeric less analytic (order 2: half of h, a quarter of the error)",
+        "    h 0.2500   error 1.0e-03",
+        "    h 0.1250   error 2.5e-04   order 2.00",
+        "    h 0.0625   error 0.0e+00   rounding",
+    ]
+    assert str(report).split("\n") == lines
+    report.kinks.append(report.kinks[0])
+    assert str(report).split("\n") == [*lines[:11], "  ... and 1 kinks more", *lines[11:]]
+    assert str(Report("f, gradient")) == "gradcheck of f, gradient: passed"
