@@ -259,8 +259,8 @@ def test_generator_mode_ends_with_close_and_with_errors():
         next(generator)
     closed.close()
     assert enabled()
-    with pytest.raises(ValueError):
-        failed.throw(ValueError())
+    with pytest.raises(ZeroDivisionError):
+        failed.throw(ZeroDivisionError())
     assert enabled()
     for generator in (closed, failed):
         with pytest.raises(StopIteration):

@@ -1,4 +1,4 @@
-"""Cases for the op test: shapes from the op's signature, values from its domain, in every layout of memory."""
+"""Random calls of an op: shapes from its signature, values from its domain, any memory layout."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from minigrad.autograd.op import Op
 
-LAYOUTS = ("plain", "transposed", "every second", "reversed")
+LAYOUTS = ("contiguous", "transposed", "every second", "reversed")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One array that goes into an op: the elements as they lie in memory, and how they are looked at."""
+    """One array argument: the elements in the order of memory, and the layout in which an op gets them."""
 
     name: str
     base: np.ndarray
-    layout: str = "plain"
+    layout: str = "contiguous"
 
     def view(self, base: Any) -> Any:
-        """The argument itself, of its base on any device."""
+        """The argument itself, as a view of its base, on any device."""
         if self.layout == "transposed":
             return base.transpose(tuple(range(base.ndim))[::-1])
         if self.layout == "every second":
@@ -38,10 +38,14 @@ class Argument:
 
 @dataclass(frozen=True)
 class Case:
-    """One call of an op: its arguments (an Argument, a Python number, or None), and what the random numbers start from.
+    """One call of an op.
 
-    `kind` is "smooth" (distinct values of order one, away from every kink), "ties" (few different values: equal ones,
-    zeros, kinks) or "extreme" (huge, tiny, infinite, not a number).
+    Attributes:
+        kind: "smooth" (distinct values of order one, away from kinks), "ties" (few different values: equal ones,
+            zeros, kinks) or "extreme" (huge, tiny, inf, nan).
+        arguments: each an Argument, a Python number, or None.
+        options: the options of the call.
+        seed: of the values, and of the cotangents and directions of the check.
     """
 
     kind: str
@@ -70,7 +74,7 @@ def broadcast(draw: Draw, loop: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
-    """A shape for each array by the op's signature; axes of one name have one length, all before them broadcast.
+    """A shape for each array by the op's signature; the axes before the core dimensions broadcast.
 
     With `same` all broadcasting arrays have one shape. An optional array may be left out.
     """
@@ -89,7 +93,7 @@ def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
             shapes.append(None)
         elif "..." in axes:
             shapes.append((shape(draw, most=2) if core else whole) + core)
-        elif "..." in op.signature:  # beside an array that does not broadcast, none does
+        elif "..." in op.signature:  # beside "..." no array broadcasts
             shapes.append(core)
         else:
             shapes.append((loop if same else broadcast(draw, loop)) + core)
@@ -99,7 +103,7 @@ def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
 
 
 def smooth(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Different numbers in (-3, 3), odd multiples of 2⁻¹³: exact in float32, none near a kink or another."""
+    """Distinct numbers in (-3, 3): odd multiples of 2⁻¹³, exact in float32, away from kinks and from each other."""
     return (2 * rng.choice(3 * 2**13, count, replace=False) + 1 - 3 * 2**13) / 2**13
 
 
@@ -151,7 +155,7 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     total = sum(int(np.prod(each, dtype=int)) for each in shapes if isinstance(each, tuple))
-    pool = smooth(rng, total)  # all arguments together, so that they have no ties either
+    pool = smooth(rng, total)  # for all arguments, so that there are no ties between them
     arguments = []
     for i, each in enumerate(shapes):
         name = f"tensors[{i}]" if op.variadic else op.array_names[i]
@@ -172,7 +176,7 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
             pool = pool[count:]
         else:
             values = elements(rng, domain, kind, odd, each)
-        layout = draw(st.sampled_from(LAYOUTS)) if each else "plain"
+        layout = draw(st.sampled_from(LAYOUTS)) if each else "contiguous"
         arguments.append(lay_out(name, values.astype(bool if domain in ("bool", "one-hot") else dtype), layout))
     return Case(kind, tuple(arguments), options, seed)
 

@@ -1,6 +1,6 @@
-"""What each op is checked against: torch's function, where it may be asked, and which arguments it may be given.
+"""torch's function for each op, and the calls in which the op is compared with it.
 
-A new op needs one row in REFERENCES, no more; without it the op test fails and names the op.
+A new op needs a row in REFERENCES, beside its row in minigrad/testing/formulas.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ try:
     import torch.nn.functional as F
 
     torch.set_num_threads(1)
-except ModuleNotFoundError:  # then the ops are checked without it
+except ModuleNotFoundError:  # then values are compared with minigrad/testing/formulas.py
     torch = F = None
 
 import minigrad as mg
@@ -27,31 +27,33 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 Shapes = list[Any]  # for each argument its shape, NUMBER for a Python number, None where it is left out
 NUMBER = "number"
 
-# Values that break formulas: zeros, subnormals, what over- and underflows when multiplied, what is no number.
+# Values at which formulas break: zeros, subnormals, numbers whose products over- and underflow, inf and nan.
 ODD = (0.0, -0.0, 5e-324, -1e-40, 1e-30, -1e-30, 1e30, -1e30, 1e4, -1e4, 1.0, -1.0, 2.5, 88.5, -103.0)
-NOT_FINITE = (float("inf"), float("-inf"), float("nan")) * 3  # as often as all others together
+NOT_FINITE = (float("inf"), float("-inf"), float("nan")) * 3  # about as frequent as all others together
 LOGITS = (1e4, -1e4, 0.0, -0.0, 1.0, 30.0, -30.0, 88.5, -103.0, 1e-30)
 MASKED = (*LOGITS, float("-inf"))
-HUGE = (1e15, 1e-15, 0.0, 1.0)  # of one sign: where huge products cancel, float32 keeps no digit
+HUGE = (1e15, 1e-15, 0.0, 1.0)  # of one sign: where huge products cancel, float32 has no correct digit
 PARTS = (0.0, 1.0, 0.5)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """How to ask torch for an op's value, and what the op may be asked.
+    """torch's function, and the calls in which the op is compared with it.
 
-    `torch`      the same function of torch's tensors
-    `domain`     where the arguments come from, by name: "real", "positive", "nonzero", "above -1", "part" (0 to 1),
-                 "bool", "one-hot" (bool, one True along `dim`)
-    `odd`        the values of the extreme cases, for all arguments or by name; none: no such cases
-    `arguments`  draws shapes and options together; None: the shapes follow the op's signature
-    `options`    draws options for given shapes
-    `numbers`    whether one operand may be a Python number
-    `relative`   whether its results are right to a few units in the last place of each element, whatever its size;
-                 else (sums, and formulas that subtract) errors are measured against the largest number around
-    `kinks`      whether its gradient jumps somewhere
-    `linear`     whether its gradient is the same at all x
-    `gradient`   whether it has one
+    Attributes:
+        torch: the same function of torch's tensors.
+        domain: the domains of arrays, by name: "real", "positive", "nonzero", "above -1", "part" (0 to 1), "bool",
+            "one-hot" (bool, one True along `dim`).
+        odd: the values of the extreme cases, for all arrays or by name; if empty, there are no such cases.
+        arguments: draws shapes and options; None if the shapes follow from the op's signature.
+        options: draws the options for given shapes.
+        numbers: whether one operand may be a Python number.
+        relative: whether each element is right to a few units in its last place, whatever its size. Otherwise (sums,
+            and formulas that subtract) errors are measured against the largest number of the case.
+        kinks: whether the gradient is discontinuous somewhere.
+        linear: whether the gradient is the same at all x.
+        gradient: whether the op is differentiable.
+        torch_multiplies: whether torch's VJP multiplies where minigrad's selects, so inf · 0 is NaN in torch only.
     """
 
     torch: Callable[..., Any]
@@ -64,6 +66,7 @@ class Reference:
     kinks: bool = False
     linear: bool = False
     gradient: bool = True
+    torch_multiplies: bool = False
 
 
 # Shapes
@@ -72,7 +75,7 @@ positive_size = st.sampled_from((2, 3, 1, 2, 3, 4))
 
 
 def shape(draw: Draw, least: int = 0, most: int = 4, sizes: st.SearchStrategy[int] = size) -> tuple[int, ...]:
-    """A shape; often with axes of one length, where a wrong order of axes goes unseen by shapes alone."""
+    """A shape; often with axes of equal length, for which shapes do not show a wrong order of axes."""
     ndim = draw(st.integers(least, most))
     if draw(st.integers(0, 3)) == 0:
         return (draw(positive_size),) * ndim
@@ -114,7 +117,7 @@ def reduction(least: int = 0) -> Callable[[Draw, str], tuple[Shapes, dict[str, A
 
 
 def reduction_named(arguments: Any, one: bool) -> Any:
-    """As `arguments`, with a dim that is always named (`one` axis, where torch takes no more)."""
+    """As `arguments`, with a dim always given (`one` axis, where torch takes no more)."""
 
     def named(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
         x = shape(draw, least=1, sizes=positive_size)
@@ -149,7 +152,7 @@ def labelled(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
 
 
 def reshaped(draw: Draw, shapes: Shapes) -> dict[str, Any]:
-    """Another shape of as many elements: axes merged, split, put in, one perhaps given as -1."""
+    """Another shape of as many elements: axes merged, split or inserted, one perhaps -1."""
     count = int(np.prod(shapes[0], dtype=int))
     divisors = [n for n in range(1, count + 1) if count % n == 0] or [0]
     first = draw(st.sampled_from(divisors))
@@ -185,7 +188,7 @@ def order(draw: Draw, shapes: Shapes) -> dict[str, Any]:
 
 
 def an_index(draw: Draw, x: tuple[int, ...]) -> Any:
-    """An index as NumPy takes it: positions, slices, new axes, an ellipsis, a mask, arrays of positions."""
+    """An index of NumPy: integers, slices, new axes, an ellipsis, a mask, arrays of positions."""
     how = draw(st.sampled_from(("basic", "positions", "basic", "mask", "positions")))
     if how == "mask":
         axes = draw(st.integers(0, len(x)))
@@ -236,7 +239,7 @@ def stacked(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
 
 
 def matrices(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
-    """All pairs that numpy.matmul takes: matrices, vectors, and stacks that broadcast."""
+    """Every pair of shapes of numpy.matmul: matrices, vectors, and stacks that broadcast."""
     n, k, m = draw(size), draw(size), draw(size)
     if draw(st.integers(0, 3)) == 0:
         n = m = k
@@ -255,7 +258,7 @@ def another_device(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     return [shape(draw)], {"device": mg.device(target), "source": mg.device(device)}
 
 
-# torch, where it has no function of that form
+# Functions of torch in the form of our ops
 def t_amax(x: Any, dim: Any, keepdim: bool, least: bool = False) -> Any:
     return (torch.amin if least else torch.amax)(x, () if dim is None else dim, keepdim)
 
@@ -273,7 +276,9 @@ def t_scattered(x: Any, shape: tuple[int, ...], index: Any) -> Any:
 
 
 def t_cat(*xs: Any, dim: int) -> Any:
-    return torch.cat(xs, dim) if any(x.shape != (0,) for x in xs) else sum(xs)  # there torch forgets the inputs
+    return (
+        torch.cat(xs, dim) if any(x.shape != (0,) for x in xs) else sum(xs)
+    )  # of (0,) alone torch's result has no graph
 
 
 def t_linear(x: Any, w: Any, b: Any = None) -> Any:
@@ -363,7 +368,7 @@ REFERENCES: dict[str, Reference] = {
     "log": Reference(lambda x: torch.log(x), domain={"x": "positive"}),
     "log1p": Reference(lambda x: torch.log1p(x), domain={"x": "above -1"}),
     "sqrt": Reference(lambda x: torch.sqrt(x), domain={"x": "positive"}),
-    "abs": Reference(lambda x: torch.abs(x), kinks=True),
+    "abs": Reference(lambda x: torch.abs(x), kinks=True, torch_multiplies=True),
     "maximum": Reference(t_extremum("maximum"), numbers=True, kinks=True),
     "minimum": Reference(t_extremum("minimum"), numbers=True, kinks=True),
     "where": Reference(t_where, domain={"condition": "bool"}, numbers=True, linear=True),
@@ -400,8 +405,12 @@ REFERENCES: dict[str, Reference] = {
     "mean": Reference(
         lambda x, dim, keepdim: torch.mean(x, dim, keepdim), arguments=reduction(), relative=False, linear=True
     ),
-    "amax": Reference(lambda x, dim, keepdim: t_amax(x, dim, keepdim), arguments=reduction(1), kinks=True),
-    "amin": Reference(lambda x, dim, keepdim: t_amax(x, dim, keepdim, True), arguments=reduction(1), kinks=True),
+    "amax": Reference(
+        lambda x, dim, keepdim: t_amax(x, dim, keepdim), arguments=reduction(1), kinks=True, torch_multiplies=True
+    ),
+    "amin": Reference(
+        lambda x, dim, keepdim: t_amax(x, dim, keepdim, True), arguments=reduction(1), kinks=True, torch_multiplies=True
+    ),
     "logsumexp": Reference(
         lambda x, dim, keepdim: torch.logsumexp(x, dim, keepdim),
         arguments=reduction_named(True, False),
@@ -438,7 +447,12 @@ REFERENCES: dict[str, Reference] = {
     "linear": Reference(t_linear, odd=HUGE, relative=False),
     # loss
     "cross_entropy": Reference(
-        t_cross_entropy, domain={"q": "part"}, odd={"x": LOGITS, "q": PARTS}, arguments=scores, relative=False
+        t_cross_entropy,
+        domain={"q": "part"},
+        odd={"x": LOGITS, "q": PARTS},
+        arguments=scores,
+        relative=False,
+        torch_multiplies=True,
     ),
     "softmax_cross_entropy": Reference(
         t_softmax_cross_entropy,
@@ -446,6 +460,7 @@ REFERENCES: dict[str, Reference] = {
         odd=MASKED,
         arguments=labelled,
         relative=False,
+        torch_multiplies=True,
     ),
     "nll_loss": Reference(
         lambda x, q, dim: -(q * x).sum(dim),

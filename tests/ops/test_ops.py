@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import DEVICES
-from helpers.op_check import DTYPES, OUR_OPS, Check, check_op
+from helpers.op_check import DTYPES, OUR_OPS, OpCheck, check_op
 from helpers.strategies import Case, cases
 from helpers.torch_reference import REFERENCES, torch
 from hypothesis import given, settings
@@ -44,7 +44,7 @@ def test_gradcheck_agrees(name: str) -> None:
     @settings(max_examples=30, derandomize=True)
     @given(cases(OPS[name].op, "float64", "cpu"))
     def look(case: Case) -> None:
-        check = Check(name, "numpy", "float64", case)
+        check = OpCheck(name, "numpy", "float64", case)
         leaves = check.leaves()
         y = check.call(leaves)
         if case.kind == "smooth" and y.numel() and y.dtype == "float64" and all(a.host.size for a in check.arrays):

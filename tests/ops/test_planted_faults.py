@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DEVICES
-from helpers.op_check import OUR_OPS, Wrong, check_op
+from helpers.op_check import OUR_OPS, OpCheckError, check_op
 from helpers.strategies import Case, cases
 from helpers.torch_reference import REFERENCES
 from hypothesis import HealthCheck, Phase, given, settings
@@ -69,13 +69,13 @@ def replaced(name: str, body: Body) -> Iterator[None]:
 def detecting_case(name: str, backend: str, dtype: str) -> int:
     """The number (from 1) of the first case in which the op test fails; 0 if it passes.
 
-    A failure is `Wrong`, a RuntimeError of `backward` (a gradient of a wrong shape or dtype, or no graph), or an error
-    of the fake GPU. Other exceptions are bugs of the mutation.
+    A failure is `OpCheckError`, a RuntimeError of `backward` (a gradient of a wrong shape or dtype, or no graph), or an
+    error of the fake GPU. Other exceptions are bugs of the mutation.
     """
     for number, case in enumerate(cases_of(name, backend, dtype), 1):
         try:
             check_op(name, backend, dtype, case)
-        except (Wrong, RuntimeError):
+        except (OpCheckError, RuntimeError):
             return number
         except TypeError as error:
             if "strict device" not in str(error) or backend != "strict":
