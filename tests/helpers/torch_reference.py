@@ -72,13 +72,25 @@ class Reference:
 # Shapes
 size = st.sampled_from((2, 3, 1, 2, 3, 4, 0))
 positive_size = st.sampled_from((2, 3, 1, 2, 3, 4))
+# Past the sizes at which an implementation may change its method: 256 rows or classes, 1,024 and 4,096 elements, 5 axes
+LARGE = {
+    1: ((300,), (1100,), (4200,)),
+    2: ((300, 14), (14, 300), (1100, 2), (2, 1100), (257, 3)),
+    3: ((300, 2, 7), (2, 300, 2), (2, 2, 1100)),
+    4: ((2, 2, 3, 300), (300, 1, 2, 2)),
+    5: ((2, 3, 2, 1, 2), (2, 2, 2, 2, 2), (1, 2, 300, 1, 2)),
+    6: ((2, 1, 2, 3, 2, 1), (2, 2, 2, 2, 2, 2)),
+}
 
 
 def shape(draw: Draw, least: int = 0, most: int = 4, sizes: st.SearchStrategy[int] = size) -> tuple[int, ...]:
-    """A shape; often with axes of equal length, for which shapes do not show a wrong order of axes."""
+    """A shape; often with axes of equal length, for which shapes do not show a wrong order of axes, or a large one."""
     ndim = draw(st.integers(least, most))
-    if draw(st.integers(0, 3)) == 0:
+    form = draw(st.integers(0, 11))
+    if form < 3:
         return (draw(positive_size),) * ndim
+    if form == 11 and most >= 3:
+        return draw(st.sampled_from(LARGE[draw(st.sampled_from((2, 1, 3, 5, 2, 1, 4, 5, 6)))]))
     return tuple(draw(sizes) for _ in range(ndim))
 
 
@@ -224,10 +236,13 @@ def scattered(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     return [np.empty(target)[index].shape], {"shape": target, "index": index}
 
 
+n_tensors = st.sampled_from((2, 3, 1, 4, 2, 3, 6, 8))
+
+
 def joined(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     first = shape(draw, least=1)
     dim = an_axis(draw, len(first))
-    shapes = [list(first) for _ in range(draw(st.integers(1, 4)))]
+    shapes = [list(first) for _ in range(draw(n_tensors))]
     for each in shapes:
         each[dim] = draw(size)
     return [tuple(each) for each in shapes], {"dim": dim}
@@ -235,16 +250,19 @@ def joined(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
 
 def stacked(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     x = shape(draw, most=3)
-    return [x] * draw(st.integers(1, 4)), {"dim": draw(st.integers(-len(x) - 1, len(x)))}
+    return [x] * draw(n_tensors), {"dim": draw(st.integers(-len(x) - 1, len(x)))}
 
 
 def matrices(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     """Every pair of shapes of numpy.matmul: matrices, vectors, and stacks that broadcast."""
     n, k, m = draw(size), draw(size), draw(size)
-    if draw(st.integers(0, 3)) == 0:
+    form = draw(st.integers(0, 7))
+    if form < 2:
         n = m = k
+    elif form == 7:
+        n, k, m = draw(st.permutations((300, draw(positive_size), draw(positive_size))))
     x, w = (n, k), (k, m)
-    loop = shape(draw, most=2)
+    loop = () if form == 7 else shape(draw, most=2)
     x, w = (
         tuple(n if draw(st.booleans()) else 1 for n in loop)[draw(st.integers(0, len(loop))) :] + each
         for each in (x, w)
