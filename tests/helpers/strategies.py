@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from helpers.torch_reference import NUMBER, REFERENCES, Draw, Shapes, shape, size
+from helpers.torch_reference import NUMBER, REFERENCES, Draw, DrawLarge, Shapes, shape, size
 from hypothesis import strategies as st
 
 from minigrad.autograd.op import Op
@@ -87,7 +87,8 @@ def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
         axes = part.split(",") if part else []
         for axis in axes:
             if axis != "..." and axis not in lengths:
-                lengths[axis] = 300 if not lengths and draw(st.integers(0, 7)) == 7 else draw(size)
+                large = isinstance(draw, DrawLarge) and 300 not in lengths.values() and draw(st.booleans())
+                lengths[axis] = 300 if large else draw(size)
         core = tuple(lengths[axis] for axis in axes if axis != "...")
         if optional[i] and draw(st.integers(0, 2)) == 0:
             shapes.append(None)
@@ -103,8 +104,13 @@ def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
 
 
 def smooth(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Distinct numbers in (-3, 3): odd multiples of 2⁻¹³, exact in float32, away from kinks and from each other."""
-    return (2 * rng.choice(3 * 2**13, count, replace=False) + 1 - 3 * 2**13) / 2**13
+    """Distinct numbers in (-3, 3): odd multiples of 2⁻¹³, exact in float32, away from kinks and from each other.
+
+    If there are not enough of them, numbers that are far apart in the result may be equal.
+    """
+    numbers = 3 * 2**13
+    rounds = [rng.permutation(numbers) for _ in range(count // numbers + 1)]
+    return (2 * np.concatenate(rounds)[:count] + 1 - numbers) / 2**13
 
 
 def within(domain: str, kind: str, v: np.ndarray) -> np.ndarray:
@@ -140,8 +146,9 @@ def one_hot(rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> np.nd
 
 
 @st.composite
-def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
-    """A call of `op` with arrays of `dtype` on `device`."""
+def cases(draw: Draw, op: Op, dtype: str, device: str, large: bool = False) -> Case:
+    """A call of `op` with arrays of `dtype` on `device`; `large` ones have many elements or axes."""
+    draw = DrawLarge(draw) if large else draw
     reference = REFERENCES[op.name]
     kinds = ("smooth", "ties", "smooth", "extreme")
     kind = draw(st.sampled_from(kinds if reference.odd else kinds[:3]))

@@ -31,6 +31,19 @@ def test_op(name: str, backend: str, dtype: str) -> None:
     check()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OUR_OPS)
+def test_op_of_large_arrays(name: str, backend: str, dtype: str) -> None:
+    """Past the sizes at which an implementation may change its method: 5 axes, 256 rows, 4,096 elements."""
+
+    @settings(max_examples=max(settings().max_examples // 5, 10))
+    @given(cases(OPS[name].op, dtype, DEVICES[backend], large=True))
+    def check(case: Case) -> None:
+        check_op(name, backend, dtype, case)
+
+    check()
+
+
 def test_every_reference_has_its_op() -> None:
     assert set(REFERENCES) <= set(OPS)
 

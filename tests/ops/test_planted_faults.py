@@ -34,18 +34,19 @@ from minigrad.backend import library
 Body = Callable[..., Any]
 Mutator = Callable[[Body], Body]
 BODIES = {name: OPS[name].op.body for name in OUR_OPS}
-CASES = 300  # for each mutation
+CASES, LARGE_CASES = 300, 60  # for each mutation
 
 pytestmark = pytest.mark.usefixtures("torch")
 
 
 @cache
-def cases_of(name: str, backend: str, dtype: str) -> list[Case]:
+def cases_of(name: str, backend: str, dtype: str, large: bool = False) -> list[Case]:
     """Cases of the op test, the same in every run."""
     found: list[Case] = []
+    count = LARGE_CASES if large else CASES
 
-    @settings(max_examples=CASES, phases=[Phase.generate], derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(cases(OPS[name].op, dtype, DEVICES[backend]))
+    @settings(max_examples=count, phases=[Phase.generate], derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(cases(OPS[name].op, dtype, DEVICES[backend], large))
     def collect(case: Case) -> None:
         found.append(case)
 
@@ -66,13 +67,13 @@ def replaced(name: str, body: Body) -> Iterator[None]:
         vars(tensor_namespace).update(names)
 
 
-def detecting_case(name: str, backend: str, dtype: str) -> int:
+def detecting_case(name: str, backend: str, dtype: str, large: bool = False) -> int:
     """The number (from 1) of the first case in which the op test fails; 0 if it passes.
 
     A failure is `OpCheckError`, a RuntimeError of `backward` (a gradient of a wrong shape or dtype, or no graph), or an
     error of the fake GPU. Other exceptions are bugs of the mutation.
     """
-    for number, case in enumerate(cases_of(name, backend, dtype), 1):
+    for number, case in enumerate(cases_of(name, backend, dtype, large), 1):
         try:
             check_op(name, backend, dtype, case)
         except (OpCheckError, RuntimeError):
@@ -109,6 +110,16 @@ def n_differentiable(op: Op) -> int:
 
 def broadcasts(op: Op) -> bool:
     return (n_differentiable(op) > 1 and None not in op.core_ndim) or op.name == "broadcast_to"
+
+
+def takes_any_shape(op: Op) -> bool:
+    """Whether the cases have arguments of 5 axes and of 4,096 elements."""
+    return has_gradient(op) and op.name not in ("matmul", "linear")
+
+
+def selects(op: Op) -> bool:
+    """Whether the VJP selects elements of g."""
+    return op.name in ("relu", "clip", "where", "maximum", "minimum")
 
 
 def returns_floats(op: Op) -> bool:
@@ -162,6 +173,16 @@ def on_inputs(change: Callable[..., Any]) -> Mutator:
         return y, body(xp, *(change(x, xp) if is_float(x) else x for x in arrays), **options)[1] if vjps else vjps
 
     return mutator(mutant)
+
+
+def past(large: Callable[[Any], bool]) -> Callable[..., Any]:
+    """1 % too large, but only for arguments x that are `large`."""
+    return lambda d, g, x, xp: d * 1.01 if large(x) else d
+
+
+def multiplied_by_a_mask(d: Any, g: Any, x: Any, xp: Any) -> Any:
+    """The gradient with 0 · g added where the VJP gave 0 for g ≠ 0: NaN where g is infinite."""
+    return d + 0.0 * g if g.shape == d.shape else d
 
 
 def transposed(d: Any, g: Any, x: Any, xp: Any) -> Any:
@@ -252,6 +273,15 @@ def wrong_value(y: Any, xp: Any) -> Any:
     return ~y if y.dtype == bool else y + 1 if y.dtype.kind == "i" else y * 1.01
 
 
+def wrong_past_256(y: Any, xp: Any) -> Any:
+    return y * (1 + 1e-9) if y.size > 256 else y
+
+
+def wrong_past_5_tensors(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    y, vjps = body(xp, *arrays, **options)
+    return y, [vjp if i < 5 else (lambda g, vjp=vjps[i - 1]: vjp(g)) for i, vjp in enumerate(vjps)]
+
+
 UNBROADCAST = op_module.unbroadcast
 
 
@@ -278,6 +308,7 @@ class Mutation:
     applies: Callable[[Op], bool]
     backend: str = "numpy"
     patch: tuple[Any, str, Any] | None = None
+    large: bool = False  # detected only by large arrays
 
 
 def engine(name: str, applies: Callable[[Op], bool], *patch: Any) -> Mutation:
@@ -298,6 +329,14 @@ MUTATIONS = [
         "g for dL/dx", on_vjps(cotangent), lambda op: keeps_shape(op) and (depends_on_x(op) or op.name in NOT_IDENTITY)
     ),
     Mutation("transposed", on_vjps(transposed), has_gradient),
+    Mutation("wrong past 4 axes", on_vjps(past(lambda x: len(x.shape) > 4)), takes_any_shape, large=True),
+    Mutation("wrong past 256 rows", on_vjps(past(lambda x: max(x.shape, default=0) > 256)), has_gradient, large=True),
+    Mutation(
+        "wrong past 4,096 elements", on_vjps(past(lambda x: math.prod(x.shape) > 4096)), takes_any_shape, large=True
+    ),
+    Mutation("wrong past 5 tensors", mutator(wrong_past_5_tensors), lambda op: op.variadic),
+    Mutation("0 · g for 0", on_vjps(multiplied_by_a_mask), selects),
+    Mutation("value: wrong past 256", on_value(wrong_past_256), returns_floats, large=True),
     engine("broadcast: mean for sum", broadcasts, op_module, "unbroadcast", mean_over_broadcast),
     engine("broadcast: first for sum", broadcasts, op_module, "unbroadcast", first_of_broadcast),
     engine("broadcast: no sum", broadcasts, op_module, "unbroadcast", lambda g, *_: g),
@@ -358,7 +397,7 @@ def test_op_check_detects_every_mutation(name: str, monkeypatch: pytest.MonkeyPa
             with replaced(name, mutation.mutate(BODIES[name])), monkeypatch.context() as patched:
                 if mutation.patch:
                     patched.setattr(*mutation.patch)
-                row[mutation.name] = detecting_case(name, mutation.backend, "float64")
+                row[mutation.name] = detecting_case(name, mutation.backend, "float64", mutation.large)
     record_property("kill matrix", {"op": name, "row": row, "mutations": [mutation.name for mutation in MUTATIONS]})
     survivors = [mutation for mutation, case in row.items() if case == 0]
     assert not survivors, f"op {name}: the op test does not detect {', '.join(survivors)}"
