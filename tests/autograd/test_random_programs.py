@@ -1,17 +1,21 @@
-"""Random programs on minigrad and torch: values and gradients agree.
+"""Random programs on minigrad and torch: values and gradients agree, or minigrad raises an error.
 
-A hypothesis state machine creates leaves, combines them (shared and reused), detaches, computes under no_grad, retains
-gradients, runs backward once or twice, accumulates, and differentiates gradients.
+`RandomProgram` is a hypothesis state machine that creates leaves, combines them (shared and reused), detaches, computes
+under no_grad, retains gradients, runs backward once or twice, accumulates, and differentiates gradients.
+
+`run_program` runs a list of steps with views, masks and in-place updates between them. A Tensor that shares memory with
+others is modified at random moments, before or after an op has used it, and backward may come at any time.
 """
 
 import numpy as np
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 import minigrad as mg
 
-torch = pytest.importorskip("torch", reason="torch is the reference of this test")
+torch = pytest.importorskip("torch", reason="torch is the reference of these tests")
 
 SIZE = 3
 TOLERANCE = dict(rtol=1e-9, atol=1e-9)
@@ -137,3 +141,133 @@ class RandomProgram(RuleBasedStateMachine):
 
 
 TestRandomProgram = RandomProgram.TestCase
+
+
+# Programs with views and in-place updates
+LEAVES = [(3,), (2, 3), (1, 3), (), (3, 3)]
+RESULTS = {  # functions of two Tensors, of which most use the first only; each has new memory
+    "exp": lambda lib, x, y: (-x.abs()).exp(),
+    "sigmoid": lambda lib, x, y: x.sigmoid(),
+    "relu": lambda lib, x, y: x.relu(),
+    "square": lambda lib, x, y: x.tanh() ** 2,
+    "log": lambda lib, x, y: (x.abs() + 1).log(),
+    "neg": lambda lib, x, y: -x,
+    "double": lambda lib, x, y: x + x,
+    "sum": lambda lib, x, y: x.sum(),
+    "mean": lambda lib, x, y: x.mean(-1),
+    "softmax": lambda lib, x, y: x.softmax(-1),
+    "max": lambda lib, x, y: x.max(),
+    "max of rows": lambda lib, x, y: x.max(-1)[0],
+    "clone": lambda lib, x, y: x.clone(),
+    "mask": lambda lib, x, y: x[x.detach() > 1.0],
+    "positions": lambda lib, x, y: x[[0, -1, 0]],
+    "add": lambda lib, x, y: x + y,
+    "sub": lambda lib, x, y: x - y,
+    "mul": lambda lib, x, y: x.tanh() * y,
+    "div": lambda lib, x, y: x / (y * y + 1),
+    "matmul": lambda lib, x, y: (x @ y).tanh(),
+    "where": lambda lib, x, y: lib.where(x > 1.0, x, y),
+    "cat": lambda lib, x, y: lib.cat([x, y] if x.ndim == y.ndim else [x, x]),
+    "stack": lambda lib, x, y: lib.stack([x, y, x]),
+}
+VIEWS = {
+    "flatten": lambda lib, x, y: x.reshape(-1),
+    "transpose": lambda lib, x, y: x.transpose(0, -1),
+    "row": lambda lib, x, y: x[0],
+    "rows": lambda lib, x, y: x[1:],
+    "column": lambda lib, x, y: x[..., 0],
+    "unsqueeze": lambda lib, x, y: x.unsqueeze(0),
+    "expand": lambda lib, x, y: x.expand(2, *x.shape),
+    "detach": lambda lib, x, y: x.detach(),
+}
+WRITES = {
+    "add_": lambda lib, x, y: x.add_(0.5),
+    "mul_": lambda lib, x, y: x.mul_(1.5),
+    "fill_": lambda lib, x, y: x.fill_(0.25),
+    "copy_": lambda lib, x, y: x.copy_(x.detach() * 0.5 + 0.1),
+    "assign": lambda lib, x, y: x.__setitem__((..., 0), 0.75),
+    "assign by mask": lambda lib, x, y: x.__setitem__(x.detach() > 1.0, 0.5),
+}
+step = st.one_of(
+    *(st.tuples(st.sampled_from(list(names)), st.integers(0, 9), st.integers(0, 9)) for names in (RESULTS, VIEWS)),
+    st.tuples(st.sampled_from([*WRITES, *["backward"] * 3]), st.integers(0, 9), st.just(0)),
+)
+
+
+def run_both(function, pair, other):
+    """The results of one step in both libraries, or None if torch raises; then minigrad must raise too."""
+    try:
+        theirs = function(torch, pair.theirs, other.theirs)
+    except (RuntimeError, IndexError):
+        with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)):
+            function(mg, pair.ours, other.ours)
+        return None
+    try:
+        return Pair(function(mg, pair.ours, other.ours), theirs)
+    except ValueError as error:  # torch can fill an expanded Tensor
+        if "elements of an expanded Tensor share memory" not in str(error):
+            raise
+        return None
+
+
+def run_program(steps):
+    """Run the steps in both libraries and compare each result and each gradient. Stops at the first error."""
+    pairs = []
+    for i, shape in enumerate(LEAVES):
+        values = np.asarray(np.random.default_rng(i).normal(1.2, 0.7, shape))
+        pairs.append(Pair(mg.tensor(values, requires_grad=i != 1), torch.tensor(values, requires_grad=i != 1)))
+    leaves = list(pairs)
+    for name, i, j in steps:
+        pair, other = pairs[i % len(pairs)], pairs[j % len(pairs)]
+        if name == "backward":
+            if not pair.theirs.requires_grad:
+                continue
+            cotangent = np.random.default_rng(i).standard_normal(tuple(pair.theirs.shape))
+            if not run_backward(pair, np.asarray(cotangent)):
+                return
+            for leaf in leaves:
+                check_gradient(leaf)
+        elif name in WRITES:
+            if pair.theirs.grad_fn is not None:
+                pair = Pair(pair.ours.detach(), pair.theirs.detach())
+            with mg.no_grad(), torch.no_grad():
+                if run_both(WRITES[name], pair, other) is None:
+                    return
+        else:
+            result = run_both((RESULTS | VIEWS)[name], pair, other)
+            if result is None:
+                return
+            pairs.append(result)
+        for each in pairs:
+            np.testing.assert_allclose(each.ours.detach().numpy(), each.theirs.detach().numpy(), **TOLERANCE)
+
+
+def run_backward(pair, cotangent):
+    """Whether backward passes in both libraries. If torch raises an error, minigrad must raise one."""
+    try:
+        pair.theirs.backward(torch.tensor(cotangent), retain_graph=True)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        with pytest.raises(RuntimeError, match="modified in place"):
+            pair.ours.backward(mg.tensor(cotangent), retain_graph=True)
+        return False
+    try:
+        pair.ours.backward(mg.tensor(cotangent), retain_graph=True)
+    except RuntimeError as error:  # minigrad checks all inputs of an op, torch those that its VJPs use
+        if "modified in place" not in str(error):
+            raise
+        return False
+    return True
+
+
+def check_gradient(leaf):
+    """The gradients of both agree; None counts as 0."""
+    ours, theirs = leaf.ours.grad, leaf.theirs.grad
+    zero = np.zeros(tuple(leaf.theirs.shape))
+    np.testing.assert_allclose(zero if ours is None else ours.numpy(), zero if theirs is None else theirs, **TOLERANCE)
+
+
+@given(st.lists(step, min_size=2, max_size=14))
+def test_programs_with_views_and_writes_agree_with_torch(steps):
+    run_program(steps)
