@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigrad as mg
 
@@ -167,3 +169,80 @@ def test_index_takes_second_derivatives():
         (second,) = mg.grad(first.sum(), x)
         weights = [10.0 ** index.index(i) for i in range(3)]
         assert second.tolist() == pytest.approx([6 * v * w for v, w in zip([1.0, 2.0, 3.0], weights)])
+
+
+# Random indices
+@st.composite
+def shapes_and_indices(draw):
+    """A shape, and the parts of an index of it: each an integer, slice, None, ..., or (kind, nested list)."""
+    shape = tuple(draw(st.lists(st.sampled_from([2, 3, 1, 4]), max_size=5)))
+    together = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=2)))  # the shape of all positions
+    parts, axis = [], 0
+    for _ in range(draw(st.integers(0, 6))):
+        kinds = ["none"] if Ellipsis in parts else ["none", "ellipsis"]
+        if axis < len(shape):
+            kinds += ["integer", "slice", "list", "tensor", "tuple", "0-d", *([] if Ellipsis in parts else ["mask"])]
+        kind = draw(st.sampled_from(kinds))
+        n = min(shape) if Ellipsis in parts and shape else shape[axis] if axis < len(shape) else 1
+        positions = st.integers(-n, n - 1)
+        if kind == "none":
+            parts.append(None)
+            continue
+        if kind == "ellipsis":
+            parts.append(Ellipsis)
+            continue
+        axis += 1
+        if kind == "integer":
+            parts.append(draw(positions))
+        elif kind == "slice":
+            parts.append(slice(*(draw(st.sampled_from(each)) for each in ((None, 0, 1), (None, 2, -1), (None, 1, 2)))))
+        elif kind == "mask":
+            parts.append(("tensor", draw(st.lists(st.booleans(), min_size=n, max_size=n))))
+        elif kind == "0-d":
+            parts.append(("tensor", draw(positions)))
+        else:
+            count = int(np.prod(together))
+            flat = draw(st.lists(positions, min_size=count, max_size=count))
+            parts.append((kind, np.reshape(flat, together).tolist()))
+    return shape, parts
+
+
+def index_of(parts, at):
+    """The index, with Tensors made by `at`."""
+
+    def part(each):
+        if not isinstance(each, tuple):
+            return each
+        kind, data = each
+        return at(data) if kind == "tensor" else data if kind == "list" else nested_tuple(data)
+
+    return tuple(part(each) for each in parts)
+
+
+def nested_tuple(data):
+    return tuple(nested_tuple(each) for each in data) if isinstance(data, list) else data
+
+
+@given(shapes_and_indices())
+def test_random_indices_select_and_write_as_in_torch(torch, shape_and_parts):
+    shape, parts = shape_and_parts
+    data = np.asarray(np.arange(np.prod(shape, dtype=float)).reshape(shape))
+    x, theirs = mg.tensor(data, requires_grad=True), torch.tensor(data, requires_grad=True)
+    index, their_index = index_of(parts, mg.tensor), index_of(parts, torch.tensor)
+    try:
+        expected = theirs[their_index]
+    except IndexError:
+        with pytest.raises(IndexError):
+            x[index]
+        return
+    y = x[index]
+    assert y.shape == tuple(expected.shape)
+    assert y.tolist() == expected.tolist()
+    weights = np.asarray(np.random.default_rng(0).uniform(1, 2, y.shape))
+    y.backward(mg.tensor(weights))
+    expected.backward(torch.tensor(weights))
+    assert x.grad.numpy() == pytest.approx(theirs.grad.numpy())
+    written, their_written = x.detach().clone(), theirs.detach().clone()
+    written[index] = -1.0
+    their_written[their_index] = -1.0
+    assert written.tolist() == their_written.tolist()
