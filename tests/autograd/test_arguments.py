@@ -9,6 +9,7 @@ import pytest
 import minigrad as mg
 from minigrad.autograd.methods import OPS
 from minigrad.nn import functional as F
+from minigrad.testing.formulas import FORMULAS
 
 X, Y = mg.tensor([[1.0, 2.0]]), mg.tensor([[3.0, 4.0]])
 
@@ -135,3 +136,67 @@ def test_op_has_the_signature_of_its_call(function, args, signature):
 def test_gradient_of_a_constant_argument_raises(call, name):
     with pytest.raises(TypeError, match=rf"has no gradient for `{name}`; use {name}.detach\(\)"):
         call(mg.ones(1, 2, requires_grad=True))
+
+
+# Every op, by every form of its arguments
+def examples_of(name):
+    """Arrays and options for an op, from its row of FORMULAS."""
+    op, formula, rng = OPS[name].op, FORMULAS[name], np.random.default_rng(0)
+    shapes = [(2, 3, 4)] * (3 if op.variadic else len(op.array_names))
+    shapes = {"matmul": [(2, 3, 4), (4, 2)], "linear": [(2, 3, 4), (5, 4), (5,)]}.get(name, shapes)
+    arrays = [mg.tensor(np.asarray(formula.draw(rng, shape, i))) for i, shape in enumerate(shapes)]
+    for options in formula.options(shapes[0]):
+        yield arrays, {"device": mg.device("cpu"), "source": mg.device("cpu")} if name == "move" else options
+
+
+def other_forms(value):
+    """The same option as NumPy numbers, and as lists instead of tuples."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value, np.int64(value), np.int8(value)]
+    if isinstance(value, float):
+        return [value, np.float64(value)]
+    if isinstance(value, tuple) and all(isinstance(each, int) for each in value):
+        return [value, list(value), tuple(np.int64(each) for each in value)]
+    return [value]
+
+
+@pytest.mark.parametrize("name", sorted(FORMULAS))
+def test_every_form_of_a_call_gives_the_same_bits(name):
+    """By position, by keyword, as a method; options as NumPy numbers and lists."""
+    op = OPS[name].op
+    for arrays, options in examples_of(name):
+        expected = OPS[name](*arrays, **options).numpy()
+        calls = []
+        if [*options] == [*op.options][: len(options)]:  # else an option in between is left out
+            calls.append(lambda a=arrays, o=options: OPS[name](*([a] if op.variadic else a), *o.values()))
+        if op.variadic:
+            calls.append(lambda a=arrays, o=options: OPS[name](a, **o))
+            calls.append(lambda a=arrays, o=options: OPS[name](tuple(a), **o))
+            calls.append(lambda a=arrays, o=options: OPS[name](tensors=a, **o))
+        else:
+            calls.append(lambda a=arrays, o=options: OPS[name](**dict(zip(op.array_names, a)), **o))
+            calls.append(lambda a=arrays, o=options: OPS[name](input=a[0], **dict(zip(op.array_names[1:], a[1:])), **o))
+            if hasattr(mg.Tensor, name) and name not in ("reshape", "permute", "broadcast_to"):  # these take *sizes
+                calls.append(lambda a=arrays, o=options: getattr(a[0], name)(*a[1:], **o))
+        for option, value in options.items():
+            calls += [
+                lambda a=arrays, o={**options, option: form}: OPS[name](*a, **o)
+                for form in other_forms(value)
+                if option not in ("index", "dtype", "reduction")
+            ]
+        for call in calls:
+            assert call().numpy().tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "pow", "maximum", "minimum", "eq", "lt", "ge"])
+@pytest.mark.parametrize("number", [2, 0.5, True, np.float32(0.5), np.float64(0.5), np.int64(2), np.int8(2)])
+def test_numbers_of_every_type_are_operands(name, number, torch):
+    """A Python number or one of NumPy gives the dtype and value that a Python number gives in torch."""
+    x = mg.tensor([0.5, 2.0, 3.0])
+    expected = {"eq": "bool", "lt": "bool", "ge": "bool"}.get(name, "float32")
+    plain = number.item() if isinstance(number, np.generic) else number
+    for given in (number, plain):
+        y, z = OPS[name](x, given), OPS[name](given, x)
+        assert (y.dtype, z.dtype) == (expected, expected)
+        assert y.tolist() == OPS[name](x, mg.tensor(float(plain))).tolist()
+        assert z.tolist() == OPS[name](mg.tensor(float(plain)), x).tolist()
