@@ -8,6 +8,7 @@ shipped.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_dims
+import test_indexing
 from conftest import DEVICES
+from helpers import op_check
 from helpers.op_check import OUR_OPS, OpCheckError, check_op
 from helpers.strategies import Case, cases
 from helpers.torch_reference import REFERENCES
@@ -25,11 +29,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from test_ops import test_op as check_op_by_name
 
 import minigrad as mg
+from minigrad.autograd import methods
 from minigrad.autograd import op as op_module
 from minigrad.autograd import tensor as tensor_module
+from minigrad.autograd.indexing import index_part
 from minigrad.autograd.methods import OPS
 from minigrad.autograd.op import Op, op, tensor_namespace
 from minigrad.backend import library
+from minigrad.ops import reduction
 
 Body = Callable[..., Any]
 Mutator = Callable[[Body], Body]
@@ -608,3 +615,55 @@ def test_op_check_detects_bugs_of_other_engines(description: str) -> None:
     name, dtype, body = BUGS[description]
     with replaced(name, body):
         assert detecting_case(name, "numpy", dtype), f"op {name}: the op test does not detect: {description}"
+
+
+# Faults that the tests of this folder must detect
+def numpy_index_steps(array: Any, index: Any) -> list[Any]:
+    """The index as NumPy takes it: an integer beside positions broadcasts with them."""
+    parts = [index_part(array, part) for part in (index if isinstance(index, tuple) else (index,))]
+    return [tuple(parts)]
+
+
+def check_random_indices(torch: Any) -> None:
+    steps = settings(
+        max_examples=200, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    steps(test_indexing.test_random_indices_select_and_write_as_in_torch)(torch)
+
+
+def check_dims(torch: Any) -> None:
+    for name, shape in itertools.product(test_dims.ALONG, ((), (0,), (0, 3), (2, 3))):
+        test_dims.test_every_dim_gives_the_result_of_torch(name, shape, "cpu", torch)
+
+
+def check_long_axes(torch: Any) -> None:
+    for shape, dim in (((2**20, 3), 0), ((3, 2**20), 1), ((2**18, 2, 2), (0, 1))):
+        test_dims.test_sums_over_long_axes_are_accurate(shape, dim)
+    test_dims.test_gradients_of_broadcast_arrays_are_summed_accurately()
+
+
+CPU = library("cpu").xp
+PLANTED: dict[str, tuple[Any, Callable[..., None]]] = {
+    "indexing as in NumPy": ((methods, "index_steps", numpy_index_steps), check_random_indices),
+    "0-d Tensors have no axis": ((reduction, "axes_of", lambda x, dim: dim), check_dims),
+    "long sums in sequence": ((CPU, "sum", np.add.reduce), check_long_axes),
+    "long bias gradients by BLAS": ((CPU, "column_sum", lambda x: np.ones_like(x[:, 0]) @ x), check_long_axes),
+}
+
+
+@pytest.mark.parametrize("description", PLANTED)
+def test_planted_faults_of_other_kinds_are_detected(
+    description: str, torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, check = PLANTED[description]
+    monkeypatch.setattr(*fault)
+    with pytest.raises((AssertionError, IndexError, ArithmeticError)):
+        check(torch)
+
+
+@pytest.mark.parametrize("name", ["exp", "sum", "softmax", "matmul", "cat", "eq", "mse_loss"])
+def test_op_check_detects_wrong_values_without_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(op_check, "torch", None)
+    assert detecting_case(name, "numpy", "float64") == 0
+    with replaced(name, on_value(wrong_value)(BODIES[name])):
+        assert detecting_case(name, "numpy", "float64")
