@@ -1,4 +1,4 @@
-"""What both fuzzers share: how atheris is started."""
+"""Start atheris, for both fuzzers."""
 
 from __future__ import annotations
 
