@@ -171,6 +171,15 @@ def test_index_takes_second_derivatives():
         assert second.tolist() == pytest.approx([6 * v * w for v, w in zip([1.0, 2.0, 3.0], weights)])
 
 
+@pytest.mark.parametrize("shape", [(10,), (300, 2), (5000,), (3000, 2)], ids=str)
+def test_repeated_positions_add_up_in_tensors_of_any_size(shape, device):
+    positions = np.random.default_rng(0).integers(0, shape[0] // 2, 2 * shape[0])
+    x = mg.zeros(*shape, dtype="float64", device=device, requires_grad=True)
+    x[positions].sum().backward()
+    counts = np.bincount(positions, minlength=shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    assert np.array_equal(x.grad.cpu().numpy(), np.broadcast_to(counts, shape))
+
+
 # Random indices
 @st.composite
 def shapes_and_indices(draw):
