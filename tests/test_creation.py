@@ -297,3 +297,45 @@ def test_repr():
     assert repr(mg.tensor(1.0, requires_grad=True)) == "tensor(1., requires_grad=True)"
     assert repr(mg.ones(1, dtype=mg.float64)) == "tensor([1.], dtype=float64)"
     assert "grad_fn=<mul>" in repr(mg.ones(1, requires_grad=True) * 2)
+
+
+def test_tensor_of_ragged_rows_raises():
+    with pytest.raises(ValueError, match="expected numbers in rows of equal length"):
+        mg.tensor([[1, 2], [3]])
+
+
+def test_tensor_of_a_tensor_keeps_its_device():
+    x = mg.ones(2, device="strict")
+    assert mg.tensor(x).device == mg.device("strict")
+    assert mg.tensor(x, device="cpu").device == mg.device("cpu")
+    assert mg.tensor(mg.ones(2), device="strict").device == mg.device("strict")
+
+
+def test_tensor_of_a_list_of_tensors_and_numbers():
+    assert mg.tensor([mg.tensor(1.0), 2.0]).tolist() == [1.0, 2.0]
+    assert mg.tensor([[3, 4], mg.tensor([5, 6])]).tolist() == [[3, 4], [5, 6]]
+
+
+def test_full_accepts_a_length_or_a_shape():
+    assert mg.full(2, 7).tolist() == [7, 7]
+    assert mg.full((1, 2), 0.5).tolist() == [[0.5, 0.5]]
+
+
+def test_arange_dtype_follows_its_numbers():
+    assert mg.arange(3).dtype == "int64"
+    assert mg.arange(0.5, 2).dtype == "float32"
+    assert mg.arange(3, dtype="float64").dtype == "float64"
+
+
+def test_new_tensors_require_no_gradient_by_default():
+    for make in (mg.zeros, mg.ones, mg.rand, mg.randn):
+        assert not make(2).requires_grad
+        assert make(2, requires_grad=True).requires_grad
+    for x in (mg.eye(2), mg.full(2, 1.0), mg.tensor(1.0), mg.arange(2.0)):
+        assert not x.requires_grad
+
+
+def test_randint_of_an_empty_range_raises():
+    with pytest.raises(ValueError, match="randint: expected low < high, got 3 and 3"):
+        mg.randint(3, 3, (2,))
+    assert mg.randint(3, 4, (2,)).tolist() == [3, 3]

@@ -1,12 +1,15 @@
 """Weights in files: the round trip, torch's reading of them, and files that are no weights."""
 
+import json
 import os
+import struct
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad import serialization as checkpoint
 from minigrad.serialization import CheckpointError
 
 
@@ -86,3 +89,24 @@ def test_only_tensors_by_name_are_saved(tmp_path):
         with pytest.raises(TypeError, match="expected Tensors by name"):
             mg.save(state, tmp_path / "x")
     assert not os.listdir(tmp_path)
+
+
+def test_load_of_a_bool_other_than_0_and_1_raises(tmp_path):
+    header = json.dumps({"x": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    path = tmp_path / "weights"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\x00\x01")
+    assert mg.load(path)["x"].tolist() == [False, True]
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\x00\x02")
+    with pytest.raises(CheckpointError, match="x is bool, but has bytes other than 0 and 1"):
+        mg.load(path)
+
+
+def test_load_of_a_read_only_array_is_writeable(tmp_path, monkeypatch):
+    def read_only(content):
+        array = np.ones(2)
+        array.flags.writeable = False
+        return {"x": array}
+
+    mg.save({"x": mg.ones(2)}, tmp_path / "weights")
+    monkeypatch.setattr(checkpoint, "from_bytes", read_only)
+    assert mg.load(tmp_path / "weights")["x"].fill_(3.0).tolist() == [3.0, 3.0]

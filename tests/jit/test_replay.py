@@ -105,7 +105,7 @@ WITH_GRADIENT = sorted(name for name, reference in REFERENCES.items() if referen
 def test_every_op_has_the_same_bits_with_the_next_values(name, backend, drawn):
     lib = library(DEVICES[backend])
     case = drawn.draw(cases(OPS[name].op, "float64", DEVICES[backend]))
-    static = on_device(case.static, lib)
+    static = on_device(case.options, lib)
     places = [i for i, each in enumerate(case.arguments) if isinstance(each, Argument)]
     hosts = [case.arguments[i].host for i in places]
 
@@ -126,7 +126,7 @@ def test_every_op_has_the_same_bits_with_the_next_values(name, backend, drawn):
     if not any(tensor.requires_grad for tensor in first):
         return
     step = mg.replay(nn.Module(), function)
-    index = case.static.get("index")
+    index = case.options.get("index")
     if any(isinstance(part, np.ndarray) for part in (index if isinstance(index, tuple) else (index,))):
         with pytest.raises(RuntimeError, match="neither an input nor a parameter"):
             step(*first)

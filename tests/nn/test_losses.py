@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import minigrad.nn.functional as F
+from minigrad import nn
 from minigrad.backend import library
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch, the reference, is not installed")
@@ -361,3 +362,38 @@ def test_one_hot_rejects_invalid_labels(label: int, device: str) -> None:
         F.one_hot(mg.tensor([0, label], device=device), 5)
     with pytest.raises(TypeError, match="one_hot: expected integer labels, got dtype float32"):
         F.one_hot(mg.tensor([0.0], device=device), 5)
+
+
+# Options
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize("ignored", [0, 1, 2])
+def test_ignore_index_may_be_the_first_or_the_last_class(loss, ignored):
+    scores = mg.tensor([[0.1, 0.2, 0.4], [0.5, 0.3, 0.1], [0.2, 0.9, 0.3]], dtype="float64")
+    labels = mg.tensor([0, 1, 2])
+    counted = [i for i in range(3) if i != ignored]
+    expected = loss(scores[counted], labels[counted]).item()
+    assert loss(scores, labels, ignore_index=ignored).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_label_smoothing_is_weighted_by_class():
+    scores = mg.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], dtype="float64")
+    loss = F.cross_entropy(scores, mg.tensor([1, 0]), mg.tensor([0.5, 2.0, 4.0]), label_smoothing=0.3)
+    log_p = scores.numpy() - np.log(np.exp(scores.numpy()).sum(axis=1, keepdims=True))
+    q = 0.7 * np.array([[0, 1, 0], [1, 0, 0]]) + 0.1
+    assert loss.item() == pytest.approx(-(q * [0.5, 2, 4] * log_p).sum() / 2.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize(("scores", "label"), [(mg.tensor([[1, 2]]), mg.tensor([0])), (mg.tensor(1.0), mg.tensor(0))])
+def test_scores_of_wrong_dtype_or_shape_raise(loss, scores, label):
+    with pytest.raises(TypeError, match=r"expected scores \(N, C\) of floating point"):
+        loss(scores, label)
+
+
+@pytest.mark.parametrize(("layer", "loss"), [(nn.CrossEntropyLoss(), F.cross_entropy), (nn.NLLLoss(), F.nll_loss)])
+def test_loss_modules_have_the_ignore_index_of_functions(layer, loss):
+    scores, labels = mg.tensor([[1.0, 2.0], [3.0, 0.5]]), mg.tensor([-100, 1])
+    assert layer(scores, labels).item() == loss(scores, labels).item() == loss(scores[1:], labels[1:]).item()
+    for label in (100, -101):
+        with pytest.raises(IndexError, match="expected labels from 0 to 1"):
+            layer(scores, mg.tensor([label, 1]))

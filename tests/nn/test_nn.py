@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import nn, optim
 
 
 class Net(nn.Module):
@@ -191,3 +191,30 @@ def test_loss_modules_equal_the_functions():
     assert nn.BCEWithLogitsLoss(pos_weight=weight)(scores, scores.sigmoid()).item() == (
         F.binary_cross_entropy_with_logits(scores, scores.sigmoid(), pos_weight=weight).item()
     )
+
+
+def test_leaky_relu_default_slope_is_001():
+    assert nn.LeakyReLU()(mg.tensor([-100.0, 2.0])).tolist() == pytest.approx([-1, 2])
+
+
+def test_apply_visits_children_before_parents():
+    model = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh())
+    seen = []
+    assert model.apply(lambda module: seen.append(type(module).__name__)) is model
+    assert seen == ["ReLU", "Sequential", "Tanh", "Sequential"]
+
+
+def test_module_requires_grad_sets_all_parameters():
+    model = nn.Linear(2, 2)
+    assert not any(p.requires_grad for p in model.requires_grad_(False).parameters())
+    assert all(p.requires_grad for p in model.requires_grad_().parameters())
+
+
+def test_zero_grad_resets_to_none_or_zeros():
+    model = nn.Linear(2, 2)
+    for reset in (model.zero_grad, optim.SGD(model.parameters()).zero_grad):
+        model(mg.ones(1, 2)).sum().backward()
+        reset(set_to_none=False)
+        assert model.weight.grad.tolist() == [[0, 0], [0, 0]]
+        reset()
+        assert model.weight.grad is None
