@@ -19,6 +19,7 @@ class _State(threading.local):
 
     grad_block: Any = None  # of no_grad, enable_grad, set_grad_enabled; None: ops are recorded
     monitor_block: Any = None  # of detect_anomaly
+    trace_block: Any = None  # of jit.tracer.tracing
 
 
 state = _State()
