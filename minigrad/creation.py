@@ -106,6 +106,8 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     """
     shape = shape_of((size,) if isinstance(size, Integral) else tuple(size))
     one = from_python(fill_value, dtype)
+    if one.shape:
+        raise ValueError(f"full: expected a number as fill_value, got shape {one.shape}")
     return to_tensor(backend.numpy.full(shape, one, one.dtype), device, requires_grad)
 
 
@@ -197,6 +199,7 @@ def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any =
     """Random integers from the uniform distribution on [low, high).
 
     Raises:
+        TypeError: `low` or `high` is not an integer.
         ValueError: `low` is not below `high`, or they are outside the range of `dtype`.
 
     Example:
@@ -205,6 +208,8 @@ def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any =
         tensor([0, 0, 0])
     """
     shape, dtype = shape_of(tuple(size)), dtype_of(dtype)
+    if not (isinstance(low, Integral) and isinstance(high, Integral)):
+        raise TypeError(f"randint: expected integers as low and high, got {low!r} and {high!r}")
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
     from_python([low, high - 1], dtype)  # checks the range

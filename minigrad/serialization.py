@@ -62,18 +62,24 @@ def save_with_notes(state: Mapping[str, Tensor], path: str | os.PathLike[str], n
         if name == "__metadata__" or any("\ud800" <= c <= "\udfff" for c in name):
             raise ValueError(f"save: {name!r} cannot be the name of a Tensor in a safetensors file; use another name")
     arrays = {name: library_of(value.array).to_host(value.array).copy(order="C") for name, value in state.items()}
+    header, data = split(to_bytes(arrays))
     text = json.dumps({MARK: 1, **notes})
-    text = json.dumps({MARK: 1, **notes, "sha256": checksum(arrays, text)})
-    write_atomically(path, to_bytes(arrays, {MARK: text}))
+    text = json.dumps({MARK: 1, **notes, "sha256": checksum(header, data, text)})
+    encoded = json.dumps({"__metadata__": {MARK: text}, **header}, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)  # aligns the elements
+    write_atomically(path, b"".join((len(encoded).to_bytes(8, "little"), encoded, data)))
 
 
-def checksum(arrays: Mapping[str, Any], text: str) -> str:
-    """SHA-256 of a text and of the names, dtypes, shapes and bytes of arrays."""
-    sha256 = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        sha256.update(json.dumps([name, array.dtype.name, array.shape]).encode())
-        sha256.update(array)
+def split(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    """The header and the elements of a safetensors file."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), memoryview(content)[end:]
+
+
+def checksum(header: Mapping[str, Any], data: memoryview, text: str) -> str:
+    """SHA-256 of a text and of the names, dtypes, shapes and elements of Tensors."""
+    sha256 = hashlib.sha256(json.dumps([text, header], sort_keys=True).encode())
+    sha256.update(data)
     return sha256.hexdigest()
 
 
@@ -103,7 +109,7 @@ def load_with_notes(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         if array.dtype == bool_ and array.view(uint8).max(initial=0) > 1:
             raise CheckpointError(f"load: {path} is corrupt: {name} is bool, but has bytes other than 0 and 1")
     try:
-        notes = verified_notes(content, arrays)
+        notes = verified_notes(content)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"load: {path} is corrupt: expected the SHA-256 sum of its content, got another"
@@ -112,13 +118,14 @@ def load_with_notes(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     return {name: Tensor(array if array.flags.writeable else array.copy()) for name, array in arrays.items()}, notes
 
 
-def verified_notes(content: bytes, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def verified_notes(content: bytes) -> dict[str, Any]:
     """The notes of a file that minigrad wrote. Raises KeyError, TypeError or ValueError if its checksum is wrong."""
-    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
-    if f'"{MARK}":'.encode() not in header and f'{{\\"{MARK}\\":'.encode() not in header:
+    start = content[: 8 + int.from_bytes(content[:8], "little")]
+    if f'"{MARK}":'.encode() not in start and f'{{\\"{MARK}\\":'.encode() not in start:
         return {}
-    notes = json.loads(json.loads(header)["__metadata__"][MARK])
+    header, data = split(content)
+    notes = json.loads(header.pop("__metadata__")[MARK])
     expected = notes.pop("sha256")
-    if checksum(arrays, json.dumps(notes)) != expected or notes.pop(MARK) != 1:
+    if checksum(header, data, json.dumps(notes)) != expected or notes.pop(MARK) != 1:
         raise ValueError("another checksum")
     return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from .. import backend, ops
@@ -64,7 +64,7 @@ def one_hot(target: Tensor, num_classes: int) -> Tensor:
     """1 at the position of each label, else 0, int64.
 
     Raises:
-        TypeError: the labels are not integers.
+        TypeError: the labels or num_classes are not integers.
         IndexError: a label is outside [0, num_classes).
 
     Shape:
@@ -78,6 +78,8 @@ def one_hot(target: Tensor, num_classes: int) -> Tensor:
     """
     expect_tensor("one_hot", "target", target)
     check_integers("one_hot", target)
+    if not isinstance(num_classes, Integral):
+        raise TypeError(f"one_hot: expected an integer as num_classes, got {num_classes!r}")
     mask = target.array[..., None] == backend.namespace(target.array).arange(num_classes)
     check_labels("one_hot", target, mask, num_classes)
     return wrap(mask.astype(backend.int64))
@@ -203,6 +205,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: 
         >>> F.mse_loss(mg.tensor([1.0, 2.0]), mg.tensor([1.0, 5.0]))
         tensor(4.5)
     """
+    expect_tensor("mse_loss", "input", input)
     check_operand("mse_loss", "target", target, input, input.shape)
     check_reduction(reduction)
     loss = ops.mse_loss(input, target)
@@ -243,6 +246,7 @@ def binary_cross_entropy_with_logits(
         tensor(0.6931)
     """
     name = "binary_cross_entropy_with_logits"
+    expect_tensor(name, "input", input)
     check_operand(name, "target", target, input, input.shape)
     check_reduction(reduction)
     loss = ops.binary_cross_entropy_with_logits(input, target, 1.0 if pos_weight is None else pos_weight)

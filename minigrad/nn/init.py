@@ -11,6 +11,17 @@ from ..autograd.tensor import Tensor, expect_tensor
 from ..autograd.version_counter import bump_version
 from ..backend import library, random
 
+__all__ = [
+    "constant_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "uniform_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Fill with numbers from the uniform distribution on [a, b).
@@ -106,7 +117,8 @@ def check_weights(name: str, tensor: Any, **numbers: Any) -> None:
     if tensor.dtype.kind != "f":
         raise TypeError(f"{name}: expected a Tensor of floating point, got dtype {tensor.dtype}; use x.float()")
     if not all(isinstance(number, Real) for number in numbers.values()):
-        raise TypeError(f"{name}: expected numbers, got {', '.join(f'{key}={numbers[key]!r}' for key in numbers)}")
+        given = " and ".join(map(repr, numbers.values()))
+        raise TypeError(f"{name}: expected numbers as {' and '.join(numbers)}, got {given}")
 
 
 def write(tensor: Tensor, values: Any) -> Tensor:

@@ -138,14 +138,16 @@ class Module:
         """The submodules that are attributes, each once."""
         return (module for _, module in self.named_children())
 
-    def named_modules(self, prefix: str = "", memo: set[int] | None = None) -> Iterator[tuple[str, Module]]:
-        """This Module and all its submodules, with dotted names, each once. `memo` has the ids of those left out."""
-        memo = set() if memo is None else memo
-        if id(self) not in memo:
-            memo.add(id(self))
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This Module and all its submodules, with dotted names, each once."""
+        return self._named_modules(prefix, set())
+
+    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) not in seen:
+            seen.add(id(self))
             yield prefix, self
-            for name, child in self.named_children():
-                yield from child.named_modules(f"{prefix}.{name}" if prefix else name, memo)
+            for name, child in self._modules.items():
+                yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen)
 
     def modules(self) -> Iterator[Module]:
         """This Module and all its submodules, each once."""
@@ -176,7 +178,7 @@ class Module:
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name in module._buffers:
-                value = getattr(module, name)
+                value = vars(module).get(name)
                 if value is not None and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
@@ -192,8 +194,8 @@ class Module:
             if isinstance(value, Parameter):
                 yield prefix + name, value
         for name, persistent in self._buffers.items():
-            if persistent and getattr(self, name) is not None:
-                yield prefix + name, getattr(self, name)
+            if persistent and vars(self).get(name) is not None:
+                yield prefix + name, vars(self)[name]
         for name, child in self._modules.items():
             if not any(child is parent for parent in (self, *parents)):
                 yield from child._named_state(f"{prefix}{name}.", (self, *parents))
@@ -258,7 +260,7 @@ class Module:
                 parameter.grad = parameter._grad.to(*target, **options)
         for module in self.modules():
             for name in module._buffers:
-                buffer = getattr(module, name)
+                buffer = vars(module).get(name)
                 if buffer is not None:
                     moved = buffer.to(*target, **options)
                     setattr(module, name, moved if buffer.dtype.kind == "f" else buffer.to(moved.device))

@@ -188,6 +188,8 @@ def test_buffer_moves_and_stays_a_buffer():
             setattr(part, name, 3)
     part.mean = None
     assert list(part.state_dict()) == ["weight", "count"]
+    del part.mean
+    assert list(part.to("cpu").state_dict()) == ["weight", "count"]
     part.count = nn.Parameter(mg.ones(1))
     assert (names(part.named_buffers()), names(part.named_parameters())) == (["cache"], ["count", "weight"])
 

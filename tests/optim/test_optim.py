@@ -97,7 +97,7 @@ def test_frozen_parameters_stay():
     assert model[0].weight.tolist() == before
 
 
-def test_a_zero_gradient_is_no_nan_in_adam():
+def test_adam_step_with_zero_gradient_is_not_nan():
     w = mg.tensor([1.0], requires_grad=True)
     optimizer = optim.Adam([w])
     w.grad = mg.zeros(1)
@@ -106,7 +106,7 @@ def test_a_zero_gradient_is_no_nan_in_adam():
 
 
 @pytest.mark.parametrize(("kind", "options"), [(optim.SGD, dict(lr=0.1, momentum=0.9)), (optim.Adam, dict(lr=0.1))])
-def test_a_state_saved_and_loaded_continues_to_the_same_bits(kind, options):
+def test_loaded_state_continues_bit_identical(kind, options):
     def steps(w, optimizer, n):
         for i in range(n):
             w.grad = mg.tensor([0.3 * i, -1.0])
@@ -139,7 +139,7 @@ def test_a_state_saved_and_loaded_continues_to_the_same_bits(kind, options):
         (lambda w: optim.SGD([w * 2]), "leaf"),
     ],
 )
-def test_bad_options_are_refused(make, message):
+def test_invalid_options_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make(mg.ones(1, requires_grad=True))
     with pytest.raises(TypeError, match=r"\[tensor\]"):
@@ -229,16 +229,16 @@ def test_group_takes_one_tensor():
 
 @pytest.mark.parametrize("beta1", [0.0, 0.3, 0.5, 0.6, 0.9])
 def test_adam_is_accurate_in_float32_for_every_beta1(beta1):
-    weights = {}
+    results = {}
     for dtype in ("float32", "float64"):
         w = mg.full((100,), 1.0, dtype=dtype, requires_grad=True)
-        optimizer = optim.Adam([w], lr=0.01, betas=(beta1, 0.999))
-        gradients = np.random.default_rng(0).standard_normal((20, 100)) * 10.0 ** np.linspace(-8, 8, 100)
-        for g in gradients.astype("float32"):
-            w.grad = mg.tensor(g, dtype=dtype)
+        optimizer = optim.Adam([w], lr=0.01, betas=(beta1, 0.5))
+        for exponents in np.random.default_rng(0).uniform(-8, 8, (20, 100)):  # a small gradient follows a large one
+            w.grad = mg.tensor((10.0**exponents).astype("float32"), dtype=dtype)
             optimizer.step()
-        weights[dtype] = w.detach().numpy()
-    np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=2e-6, atol=2e-6)
+        results[dtype] = w.detach().numpy(), optimizer.state_dict()["state"][0]["exp_avg"].numpy()
+    np.testing.assert_allclose(results["float32"][0], results["float64"][0], rtol=1e-5)
+    np.testing.assert_allclose(results["float32"][1], results["float64"][1], rtol=1e-5)
 
 
 # State
