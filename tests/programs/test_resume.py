@@ -51,21 +51,28 @@ def test_resume_of_an_empty_folder_starts_a_run(tmp_path):
 
 
 def start_forked(folder: Path, options: Sequence[object]) -> int:
-    """Start mnist_mlp in a child process that has the modules imported already. Returns its process id."""
+    """Start mnist_mlp in a child process that has the modules imported already. Returns its process id.
+
+    Its output goes to `PID.out` in the folder.
+    """
     child = os.fork()
     if child:
         return child
-    code = 1
+    code: object = 1
     try:
+        from support.cli import run_lesson
+
         os.chdir(folder)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+        with open(f"{os.getpid()}.out", "w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         sys.argv = ["mnist_mlp.py", *map(str, options)]
-        sys.modules["mnist_mlp"].main()
-        code = 0
+        run_lesson(sys.modules["mnist_mlp"].main)
+    except SystemExit as end:
+        code = end.code
     finally:
-        os._exit(code)
+        os._exit(code if isinstance(code, int) else 1)
 
 
 def test_resume_after_kill_9_is_bit_identical(main_job, monkeypatch, tmp_path):
