@@ -69,8 +69,11 @@ def keep_owner_and_mode(descriptor: int, old: os.stat_result) -> None:
     """Give an open file the owner, if that is permitted, and the mode of another."""
     if hasattr(os, "fchown"):
         with suppress(PermissionError):
-            os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+            os.fchown(descriptor, -1, old.st_gid)
+        with suppress(PermissionError):
+            os.fchown(descriptor, old.st_uid, -1)
+        with suppress(PermissionError):  # a file system without modes
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
 def sync_folder(folder: str) -> None:

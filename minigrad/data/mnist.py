@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
 from .. import backend
 from ..autograd.tensor import Tensor
+from ..files import reading, write_atomically
 from . import idx
 from .idx import DataError, DataNotFoundError
 from .images import ImageDataset
@@ -107,9 +109,15 @@ class MNIST(ImageDataset):
         try:
             os.makedirs(self.raw_folder, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="download-", dir=os.path.join(self.root, self.folder)) as fresh:
-                downloaded = getattr(datasets, self.folder)(fresh, download=True).raw_folder
+                try:
+                    downloaded = getattr(datasets, self.folder)(fresh, download=True).raw_folder
+                except Exception as error:
+                    cut = ", ".join(sorted(truncated_files(fresh)))
+                    reason = str(error).strip()
+                    raise DataError(f"{reason}; the download of {cut} was cut off" if cut else reason) from error
                 for file in sorted(os.listdir(downloaded)):
-                    os.replace(os.path.join(downloaded, file), os.path.join(self.raw_folder, file))
+                    with reading(os.path.join(downloaded, file)) as source:
+                        write_atomically(os.path.join(self.raw_folder, file), source.read())
         except Exception as error:  # from torchvision, the network or the disk
             reason = " ".join(str(error).split())
             raise DataError(
@@ -132,6 +140,26 @@ class FashionMNIST(MNIST):
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     }
+
+
+def truncated_files(folder: str) -> list[str]:
+    """The names of the gzip files below a folder that end too early."""
+    return [name for parent, _, names in os.walk(folder) for name in names if is_truncated(os.path.join(parent, name))]
+
+
+def is_truncated(path: str) -> bool:
+    """Whether a file is the beginning of a gzip file."""
+    import gzip
+
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(idx.CHUNK):
+                pass
+    except EOFError:
+        return True
+    except (OSError, zlib.error):  # another file, or broken in another way
+        return False
+    return False
 
 
 def import_torchvision() -> Any:
