@@ -20,6 +20,7 @@ from test_examples import command, environment, fails, main_job, rows, run, succ
 from test_resume import results, start_forked
 
 import minigrad as mg
+from minigrad.files import write_atomically
 from minigrad.serialization import CheckpointError, load_with_notes, save_with_notes
 
 pytest.importorskip("matplotlib", reason="matplotlib, which --out needs, is not installed")
@@ -181,8 +182,12 @@ def test_second_run_in_a_folder_is_told(tmp_path):
 
 
 def test_two_runs_started_at_once_never_mix(main_job, monkeypatch, tmp_path):
-    import support.run_folder  # noqa: F401 (the children need not import it)
+    from support.run_folder import RunFolder
 
+    def draw_nothing(folder, name, plot):  # plots take most of the time
+        folder._write(name, lambda path: write_atomically(path, b"PNG"))
+
+    monkeypatch.setattr(RunFolder, "_plot", draw_nothing)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
     alone, moments = {}, random.Random(0)
     for seed in (0, 1):
