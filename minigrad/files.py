@@ -104,7 +104,8 @@ def write_to_device(path: Path, content: bytes) -> None:
             if error.errno != errno.ENXIO or time.monotonic() > end:
                 raise
             time.sleep(0.01)
-    os.set_blocking(descriptor, True)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
     with open(descriptor, "wb") as file:
         file.write(content)
 

@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from test_examples import command, environment, fails, main_job, rows, run, succeeds  # noqa: F401 (a fixture)
-from test_resume import results, start_forked
+from test_resume import results, skip_plots, start_forked
 
 import minigrad as mg
-from minigrad.files import write_atomically
 from minigrad.serialization import CheckpointError, load_with_notes, save_with_notes
 
 pytest.importorskip("matplotlib", reason="matplotlib, which --out needs, is not installed")
@@ -182,12 +181,7 @@ def test_second_run_in_a_folder_is_told(tmp_path):
 
 
 def test_two_runs_started_at_once_never_mix(main_job, monkeypatch, tmp_path):
-    from support.run_folder import RunFolder
-
-    def draw_nothing(folder, name, plot):  # plots take most of the time
-        folder._write(name, lambda path: write_atomically(path, b"PNG"))
-
-    monkeypatch.setattr(RunFolder, "_plot", draw_nothing)
+    skip_plots(monkeypatch)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
     alone, moments = {}, random.Random(0)
     for seed in (0, 1):
@@ -263,6 +257,7 @@ def lesson(main_job, monkeypatch, tmp_path, capsys):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
+    skip_plots(monkeypatch)
 
     def call(*options):
         monkeypatch.setattr(sys, "argv", ["mnist_mlp.py", *map(str, options)])
