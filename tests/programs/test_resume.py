@@ -87,14 +87,14 @@ def skip_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_resume_after_kill_9_is_bit_identical(main_job, monkeypatch, tmp_path):
-    """Kills at random moments; in two of three runs a checkpoint is written within the epochs, too."""
+    """Kills at random moments; in most runs a checkpoint is written within the epochs, too."""
     skip_plots(monkeypatch)
     monkeypatch.delenv("MINIGRAD_DATA", raising=False)
     assert os.waitpid(start_forked(tmp_path, JOB[1:]), 0)[1] == 0
     undisturbed = results(tmp_path / "runs")
     moments, run_number, kills, within = random.Random(0), 0, 0, 0
     while kills < KILLS:
-        every = ["--checkpoint-every", moments.choice([0, 0.01])] if moments.random() < 0.67 else []
+        every = ["--checkpoint-every", moments.choice([0, 0.01])] if moments.random() < 0.85 else []
         child = start_forked(tmp_path, [*JOB[1:-1], f"runs-{run_number}", "--resume", *every])
         time.sleep(moments.uniform(0, 0.7))
         os.kill(child, signal.SIGKILL)
