@@ -1,6 +1,7 @@
 """The structure of the package: import order, the reader's path, names, and what an import may load."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -217,3 +218,21 @@ def test_public_names_have_docstrings():
         if ast.get_docstring(node) is None and node.name not in inherited
     ]
     assert not missing
+
+
+def writes(path):
+    """The lines of a file that write a file by another way than `write_atomically`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            texts = [value.value for value in ast.walk(node) if isinstance(value, ast.Constant)]
+            modes = [text for text in texts if isinstance(text, str) and re.fullmatch("[wax+]b?[+]?", text)]
+            if name in {"write_text", "write_bytes"} or (name in {"open", "fdopen"} and modes):
+                yield node.lineno
+
+
+def test_every_file_is_written_by_one_function():
+    found = {
+        path.relative_to(ROOT).as_posix() for path in [*FILES, *(ROOT / "examples").rglob("*.py")] if [*writes(path)]
+    }
+    assert found == {"minigrad/files.py"}

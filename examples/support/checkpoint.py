@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import minigrad as mg
-from minigrad import nn, optim
+from minigrad import backend, nn, optim
 from minigrad.serialization import CheckpointError, save_with_notes
 
 State = Mapping[str, mg.Tensor]
@@ -82,7 +82,7 @@ def slots(optimizer: optim.Optimizer) -> dict[str, tuple[Any, Any]]:
     found = {}
     for position, (group, parameter) in enumerate(groups):
         w = parameter.array
-        for name, value in optimizer.update(w, w * 0, {}, group)[1].items():
+        for name, value in optimizer.update(w, backend.namespace(w).zeros_like(w), {}, group)[1].items():
             found[f"{position}.{name}"] = (value.shape, value.dtype) if hasattr(value, "dtype") else ((), mg.int64)
     return found
 

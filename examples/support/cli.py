@@ -21,6 +21,7 @@ from minigrad.serialization import CheckpointError
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 DATASETS = ["mnist", "fashion", "digits"]
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 Item = TypeVar("Item")
 
 
@@ -198,10 +199,12 @@ def run_lesson(lesson: Callable[[], None]) -> NoReturn:
 
 def stop_on_signals() -> None:
     """Raise `Stopped` on SIGTERM and SIGHUP, unless they are ignored, as by nohup."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
-            signal.signal(getattr(signal, name), raise_stopped)
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, raise_stopped)
 
 
 def raise_stopped(number: int, frame: object) -> NoReturn:
+    for each in STOP_SIGNALS:  # a closing terminal may send more than one
+        signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)

@@ -59,6 +59,8 @@ def parse_options(lesson: str | None) -> argparse.Namespace:
         parser.error("argument --resume: needs --out DIR, the folder of the run to continue")
     if options.overwrite and not options.out:
         parser.error("argument --overwrite: needs --out DIR, the folder to write to")
+    if options.checkpoint_every < math.inf and not options.out:
+        parser.error("argument --checkpoint-every: needs --out DIR, the folder of the checkpoint")
     if options.momentum is not None and options.optimizer != "sgd":
         parser.error(f"argument --momentum: only sgd has it, and the optimizer is {options.optimizer}")
     return options

@@ -159,8 +159,8 @@ def test_resume_without_a_run_is_told(tmp_path):
     assert "No checkpoint in runs: starting a run." in succeeds(run(tmp_path, *JOB, "--resume"))
 
 
-@pytest.mark.parametrize("options", ["--resume --overwrite --out runs", "--overwrite"])
-def test_overwrite_needs_out_and_excludes_resume(options, tmp_path):
+@pytest.mark.parametrize("options", ["--resume --overwrite --out runs", "--overwrite", "--checkpoint-every 1"])
+def test_options_of_the_folder_need_it_and_fit(options, tmp_path):
     fails(run(tmp_path, "mnist_mlp", *options.split()))
 
 
@@ -221,6 +221,8 @@ def test_signal_prints_a_command_that_can_be_pasted(number, code, out, tmp_path)
     with process:
         read_until(process, " +2 ")
         process.send_signal(number)
+        if number != signal.SIGINT:  # as a closing terminal does
+            process.send_signal(signal.SIGHUP)
         rest, errors = process.communicate(timeout=60)
     line = fails(subprocess.CompletedProcess([], process.returncode, rest, errors), code)
     name = "Ctrl-C" if number == signal.SIGINT else number.name
