@@ -206,5 +206,5 @@ def stop_on_signals() -> None:
 
 def raise_stopped(number: int, frame: object) -> NoReturn:
     for each in STOP_SIGNALS:  # a closing terminal may send more than one
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, lambda number, frame: None)
     raise Stopped(number)

@@ -222,7 +222,7 @@ def test_signal_prints_a_command_that_can_be_pasted(number, code, out, tmp_path)
         read_until(process, " +2 ")
         process.send_signal(number)
         if number != signal.SIGINT:  # as a closing terminal does
-            process.send_signal(signal.SIGHUP)
+            process.send_signal(number)
         rest, errors = process.communicate(timeout=60)
     line = fails(subprocess.CompletedProcess([], process.returncode, rest, errors), code)
     name = "Ctrl-C" if number == signal.SIGINT else number.name
