@@ -31,8 +31,10 @@ def method(name: str) -> Callable[..., Tensor]:
     return call
 
 
-def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes passed as `f(2, 3)` or as `f((2, 3))`."""
+def sizes(numbers: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """The sizes passed as `f(2, 3)`, as `f((2, 3))` or by name."""
+    if named is not None:
+        numbers = (*numbers, named)
     return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
 
 
@@ -98,7 +100,19 @@ class TensorMethods:
         return OPS["neg"](self)
 
     __abs__ = method("abs")
-    add, sub, mul, div, neg, pow = (method(name) for name in ("add", "sub", "mul", "div", "neg", "pow"))
+    add, sub, mul, neg, pow = (method(name) for name in ("add", "sub", "mul", "neg", "pow"))
+
+    def div(*args: Any, rounding_mode: str | None = None, **named: Any) -> Tensor:  # noqa: N805
+        """y = a / b; with `rounding_mode` "trunc" or "floor" the quotient is rounded, and integers stay integers.
+
+        Gradients:
+            dL/da = g / b
+            dL/db = -g (a / b) / b; both are 0 with a rounding_mode
+        """
+        if rounding_mode is None:
+            return OPS["div"](*args, **named)
+        return OPS["div_rounded"](*args, **named, rounding_mode=rounding_mode)
+
     multiply, divide, negative = mul, div, neg
     matmul = mm = method("matmul")
 
@@ -120,7 +134,24 @@ class TensorMethods:
     # Elementwise
     exp, log, log1p, sqrt, abs = (method(name) for name in ("exp", "log", "log1p", "sqrt", "abs"))
     maximum, minimum = method("maximum"), method("minimum")
-    clip = clamp = method("clip")
+
+    def clip(input: Any, min: Any = None, max: Any = None) -> Tensor:  # noqa: N805
+        """y = min(max(x, min), max); the bounds are numbers or Tensors, None is no bound.
+
+        Gradients:
+            dL/dx = g where min ≤ x ≤ max, else 0
+            dL/dmin = g where y is min, and dL/dmax = g where y is max, if x is not equal to it
+        """
+        if not any(isinstance(bound, TensorMethods) for bound in (min, max)):
+            return OPS["clip"](input, min=min, max=max)
+        where, y = OPS["where"], input
+        if min is not None:
+            y = where(OPS["lt"](y, min), min, where(OPS["eq"](min, min), y, min))  # nan if min is
+        if max is not None:
+            y = where(OPS["gt"](y, max), max, where(OPS["eq"](max, max), y, max))
+        return y
+
+    clamp = clip
     relu, sigmoid, tanh = method("relu"), method("sigmoid"), method("tanh")
     softmax, log_softmax = method("softmax"), method("log_softmax")
 
@@ -128,21 +159,27 @@ class TensorMethods:
     sum, mean, amax, amin = (method(name) for name in ("sum", "mean", "amax", "amin"))
     logsumexp = method("logsumexp")
 
-    def max(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+    def max(  # noqa: N805
+        input: Any, dim: Any = None, keepdim: Any = False, *, other: Any = None, axis: Any = None, keepdims: Any = False
+    ) -> Any:
         """The maximum of all elements, or (values, indices) along `dim`, or the elementwise maximum with a Tensor.
 
         Gradients:
             With `dim` to the element at `indices`; without it in equal parts to all maximal elements.
         """
-        return TensorMethods._minmax(self, "max", dim if axis is None else axis, keepdim or keepdims)
+        dim = next((given for given in (other, axis) if given is not None), dim)
+        return TensorMethods._minmax(input, "max", dim, keepdim or keepdims)
 
-    def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+    def min(  # noqa: N805
+        input: Any, dim: Any = None, keepdim: Any = False, *, other: Any = None, axis: Any = None, keepdims: Any = False
+    ) -> Any:
         """The minimum of all elements, or (values, indices) along `dim`, or the elementwise minimum with a Tensor.
 
         Gradients:
             With `dim` to the element at `indices`; without it in equal parts to all minimal elements.
         """
-        return TensorMethods._minmax(self, "min", dim if axis is None else axis, keepdim or keepdims)
+        dim = next((given for given in (other, axis) if given is not None), dim)
+        return TensorMethods._minmax(input, "min", dim, keepdim or keepdims)
 
     def _minmax(self, name: str, dim: Any, keepdim: Any) -> Any:
         if not isinstance(self, TensorMethods):
@@ -173,28 +210,29 @@ class TensorMethods:
             y = OPS["getitem"](y, index=step)
         return y
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *numbers: Any, shape: Any = None) -> Tensor:
         """The elements in row-major order in another shape; one size may be -1: `x.reshape(-1, 784)`."""
-        return OPS["reshape"](self, sizes(shape))
+        return OPS["reshape"](self, sizes(numbers, shape))
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Any, size: Any = None) -> Tensor:
         """As `reshape`. Unlike torch's, which raises, it copies an array that is not contiguous."""
         try:
-            return OPS["reshape"](self, sizes(shape))
+            return OPS["reshape"](self, sizes(shape, size))
         except (TypeError, ValueError) as error:
             raise type(error)(str(error).replace("reshape", "view", 1)) from error
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *numbers: Any, dims: Any = None) -> Tensor:
         """Reorder the axes: y.shape[i] = x.shape[dims[i]]."""
-        return OPS["permute"](self, sizes(dims))
+        return OPS["permute"](self, sizes(numbers, dims))
 
-    def broadcast_to(self, *shape: Any) -> Tensor:
+    def broadcast_to(self, *shape: Any, size: Any = None) -> Tensor:
         """Repeat along axes of size 1 and new leading axes, without a copy."""
-        return OPS["broadcast_to"](self, sizes(shape))
+        return OPS["broadcast_to"](self, sizes(shape, size))
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any, size: Any = None) -> Tensor:
         """As `broadcast_to`, where -1 keeps the size of an axis."""
-        new, added = sizes(shape), len(sizes(shape)) - len(self.shape)
+        new = sizes(shape, size)
+        added = len(new) - len(self.shape)
         if -1 in new[: max(added, 0)]:
             raise ShapeError(
                 f"expand: expected a size for each of the {added} new axes of {self.shape}, got -1 in {new}"
@@ -203,8 +241,8 @@ class TensorMethods:
         return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(old, new)))
 
     def t(self) -> Tensor:
-        """The transpose of a matrix, as `T`."""
-        return self.T
+        """The transpose of a matrix, as `T`; a vector or number stays as it is."""
+        return self.T if len(self.shape) > 1 else self[...]
 
     @property
     def T(self) -> Tensor:

@@ -120,7 +120,19 @@ def missing_functions(xp: Any) -> dict[str, Any]:
             xp.add.at(y, index, x)  # an element that is indexed twice gets both
         return y
 
-    return {"column_sum": column_sum, "scatter": scatter, "getitem": operator.getitem}
+    def div_rounded(a: Any, b: Any, rounding_mode: str) -> Any:
+        """a / b rounded down ("floor") or towards 0 ("trunc"). Raises ValueError for an integer divided by 0."""
+        dtype = getattr(a, "dtype", None) or b.dtype
+        if dtype.kind in "iub" and (b == 0 if isinstance(b, int) else bool((b == 0).any())):
+            raise ValueError("division by zero")
+        if rounding_mode == "trunc" and dtype.kind == "f":
+            return xp.trunc(a / b)
+        q = xp.floor_divide(a, b)
+        if rounding_mode == "trunc" and dtype.kind == "i":
+            q = q + ((q < 0) & (q * b != a))
+        return q.astype(dtype)
+
+    return {"column_sum": column_sum, "scatter": scatter, "div_rounded": div_rounded, "getitem": operator.getitem}
 
 
 # NumPy keeps its floating-point error state in a context variable. Code that runs in a copy of this context gives inf

@@ -104,6 +104,20 @@ def where(xp, condition, a, b):
     )
 
 
+@op("(),()->()")
+def div_rounded(xp, a, b, *, rounding_mode):
+    """y = a / b, rounded: "floor" down, "trunc" towards 0
+
+    Gradients:
+        dL/da = 0
+        dL/db = 0
+    """
+    if rounding_mode not in ("floor", "trunc"):
+        raise ValueError(f"expected None, 'floor' or 'trunc' as rounding_mode, got {rounding_mode!r}")
+    zero = lambda g: 0 * xp.ones_like(g)
+    return xp.div_rounded(a, b, rounding_mode), (zero, zero)
+
+
 @op("()->()")
 def clip(xp, x, *, min=None, max=None):
     """y = min(max(x, min), max), with numbers as bounds; None is no bound

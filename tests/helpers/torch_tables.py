@@ -86,7 +86,11 @@ def values_of(call: Call) -> Iterator[Any]:
 
 def dtypes_of(call: Call) -> set[torch.dtype]:
     """The dtypes that a call mentions, by Tensors or by name."""
-    return {v if isinstance(v, torch.dtype) else v.dtype for v in values_of(call) if hasattr(v, "dtype") or isinstance(v, torch.dtype)}
+    return {
+        v if isinstance(v, torch.dtype) else v.dtype
+        for v in values_of(call)
+        if hasattr(v, "dtype") or isinstance(v, torch.dtype)
+    }
 
 
 def has_keyword(*names: str) -> Callable[[Call], bool]:
@@ -96,11 +100,18 @@ def has_keyword(*names: str) -> Callable[[Call], bool]:
 LEFT_OUT: list[LeftOut] = [
     LeftOut(
         "half precision, complex and unsigned integers above 8 bits: the dtypes are bool, uint8, int8 to int64, float32, float64",
-        lambda call: any(dtype not in DTYPES for dtype in dtypes_of(call)) or any(isinstance(v, complex) for v in values_of(call)),
+        lambda call: (
+            any(dtype not in DTYPES for dtype in dtypes_of(call))
+            or any(isinstance(v, complex) for v in values_of(call))
+        ),
         "dtype|complex",
     ),
     LeftOut("memory_format: minigrad chooses the layout", has_keyword("memory_format"), "memory_format"),
-    LeftOut("layout and pin_memory: all Tensors are dense, in ordinary memory", has_keyword("layout", "pin_memory"), "layout|pin_memory"),
+    LeftOut(
+        "layout and pin_memory: all Tensors are dense, in ordinary memory",
+        has_keyword("layout", "pin_memory"),
+        "layout|pin_memory",
+    ),
 ]
 
 
@@ -175,7 +186,11 @@ def value_difference(theirs: np.ndarray, ours: np.ndarray) -> str:
     else:
         rtol, atol = (1.3e-6, 1e-5) if theirs.dtype == np.float32 else (1e-7, 1e-7)
         with np.errstate(all="ignore"):
-            wrong = ~((theirs == ours) | (np.abs(theirs - ours) <= atol + rtol * np.abs(theirs)) | (np.isnan(theirs) & np.isnan(ours)))
+            wrong = ~(
+                (theirs == ours)
+                | (np.abs(theirs - ours) <= atol + rtol * np.abs(theirs))
+                | (np.isnan(theirs) & np.isnan(ours))
+            )
     if not wrong.any():
         return ""
     at = np.unravel_index(int(np.argmax(wrong)), theirs.shape)
@@ -264,7 +279,9 @@ def run(call: Call, outcome: Outcome) -> None:
             outcome.different.append(f"{call}: {type(refusal).__name__}: {refusal}")
         return
     if error:
-        outcome.different.append(f"{call}: no error, in torch {type(error).__name__}: {str(error).splitlines()[0][:150]}")
+        outcome.different.append(
+            f"{call}: no error, in torch {type(error).__name__}: {str(error).splitlines()[0][:150]}"
+        )
         return
     wrong = difference(theirs, ours, call.random)
     if not wrong and call.in_place:
@@ -325,13 +342,19 @@ def doors(info: Any) -> list[Door]:
             if isinstance(our_attribute, property):
                 found[f"{place}.{name}"] = Door(f"{place}.{name}", *[operator.attrgetter(name)] * 2, keywords=False)
             elif callable(their_attribute) and not isinstance(our_attribute, np.dtype):
-                found[f"{place}.{name}"] = Door(f"{place}.{name}", their_attribute, our_attribute, name.endswith("_") and name[0] != "_")
+                found[f"{place}.{name}"] = Door(
+                    f"{place}.{name}", their_attribute, our_attribute, name.endswith("_") and name[0] != "_"
+                )
         in_place = name + "_"
         if own(torch.Tensor, in_place) is not None and own(mg.Tensor, in_place) is not None:
-            found[f"Tensor.{in_place}"] = Door(f"Tensor.{in_place}", own(torch.Tensor, in_place), own(mg.Tensor, in_place), True)
+            found[f"Tensor.{in_place}"] = Door(
+                f"Tensor.{in_place}", own(torch.Tensor, in_place), own(mg.Tensor, in_place), True
+            )
     for variant, in_place in ((info.operator_variant, False), (info.inplace_operator_variant, True)):
         if found and variant is not None and own(mg.Tensor, f"__{variant.__name__.strip('_')}__"):
-            found[f"operator.{variant.__name__}"] = Door(f"operator.{variant.__name__}", variant, variant, in_place, False)
+            found[f"operator.{variant.__name__}"] = Door(
+                f"operator.{variant.__name__}", variant, variant, in_place, False
+            )
     return [*found.values()]
 
 
@@ -399,10 +422,21 @@ def spread(samples: list[Any], number: int | None) -> list[Any]:
 
 def samples(info: Any, dtype: torch.dtype, number: int | None) -> list[Any]:
     """The sample inputs of an entry of op_db and, without `number`, its reference inputs."""
-    seed()
     requires_grad = dtype.is_floating_point and info.supports_autograd
     make = info.reference_inputs if number is None else info.sample_inputs
-    return spread([*make("cpu", dtype, requires_grad=requires_grad)], number)
+    found = []
+    for each in (requires_grad, False):
+        seed()
+        try:
+            found = [*make("cpu", dtype, requires_grad=each)]
+            break
+        except ValueError:  # some reference inputs are integers whatever the dtype is
+            continue
+    for sample in found:
+        for x in (sample.input, *sample.args):
+            if requires_grad and not each and isinstance(x, torch.Tensor) and x.is_floating_point():
+                x.requires_grad_()
+    return spread(found, number)
 
 
 def dtypes(info: Any) -> list[torch.dtype]:
