@@ -10,7 +10,7 @@ A case is one call. It has the same result in both, or minigrad raises an error 
 from __future__ import annotations
 
 import inspect
-import operator
+import os
 import random
 import re
 import warnings
@@ -21,10 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as torch_functional
 
 import minigrad as mg
-import minigrad.nn.functional as F
 
 torch.set_num_threads(1)
 warnings.filterwarnings("ignore", module="torch")
@@ -33,8 +31,10 @@ DTYPES = (
     *(torch.float32, torch.float64, torch.int64, torch.bool),
     *(torch.uint8, torch.int8, torch.int16, torch.int32),
 )
+THOROUGH = os.environ.get("MINIGRAD_PROFILE") == "thorough"
+SAMPLES = None if THOROUGH else 3  # of each dtype of an entry; None: all, and the reference inputs
 ERRORS = (TypeError, ValueError, IndexError, RuntimeError, NotImplementedError, OverflowError, ZeroDivisionError)
-TOLERANCES = {torch.float32: (1.3e-6, 1e-5), torch.float64: (1e-7, 1e-7)}  # (rtol, atol) of torch.testing.assert_close
+TOLERANCES = {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}  # (rtol, atol) of torch.testing.assert_close
 
 
 @dataclass
@@ -49,6 +49,11 @@ class Call:
     in_place: bool = False
     random: bool = False  # only shape and dtype are compared
 
+    @property
+    def op(self) -> str:
+        """The name of the op: "add" of "mg.add by keyword"."""
+        return self.name.split()[0].rpartition(".")[2]
+
     def __str__(self) -> str:
         args = [*map(shown, self.args), *(f"{name}={shown(value)}" for name, value in self.kwargs.items())]
         return f"{self.name}({', '.join(args)})"
@@ -61,6 +66,8 @@ def shown(value: Any) -> str:
         return f"{value.item()}:{dtype}" if value.ndim == 0 and value.numel() else f"{dtype}{tuple(value.shape)}"
     if isinstance(value, (list, tuple)) and len(value) <= 8:
         return f"{type(value).__name__}({', '.join(map(shown, value))})"
+    if isinstance(value, dict):
+        return f"dict({', '.join(f'{name}={shown(item)}' for name, item in value.items())})"
     return repr(value)[:60]
 
 
@@ -99,7 +106,7 @@ def has_keyword(*names: str) -> Callable[[Call], bool]:
 
 LEFT_OUT: list[LeftOut] = [
     LeftOut(
-        "half precision, complex and unsigned integers above 8 bits: the dtypes are bool, uint8, int8 to int64, float32, float64",
+        "half precision, complex, uint16 and more: the dtypes are bool, uint8, int8 to int64, float32 and float64",
         lambda call: (
             any(dtype not in DTYPES for dtype in dtypes_of(call))
             or any(isinstance(v, complex) for v in values_of(call))
@@ -111,6 +118,48 @@ LEFT_OUT: list[LeftOut] = [
         "layout and pin_memory: all Tensors are dense, in ordinary memory",
         has_keyword("layout", "pin_memory"),
         "layout|pin_memory",
+    ),
+    LeftOut(
+        "Python numbers as all operands: use Python's operators",
+        lambda call: not any(isinstance(v, torch.Tensor) for v in values_of(call)),
+        "expected a Tensor, got",
+    ),
+    LeftOut(
+        "a condition of uint8, which torch warns about: use x != 0",
+        lambda call: call.op == "where" and torch.uint8 in dtypes_of(call),
+        "expected a condition of dtype bool",
+    ),
+    LeftOut(
+        "a negative alpha with an unsigned integer",
+        lambda call: call.kwargs.get("alpha", 0) < 0 and torch.uint8 in dtypes_of(call),
+        "out of bounds",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A kind of call that torch refuses and minigrad by design does not, and why."""
+
+    reason: str
+    matches: Callable[[Call], bool]
+
+
+EXTENDED: list[Extended] = [
+    Extended(
+        "a Python number may be either operand of a comparison, maximum and minimum",
+        lambda call: (
+            call.op in ("eq", "ne", "lt", "le", "gt", "ge", "maximum", "minimum")
+            and {type(v) for v in call.args} == {int, torch.Tensor}
+        ),
+    ),
+    Extended(
+        "the mean of integers is float32, as those of the other functions to the real numbers",
+        lambda call: call.op == "mean" and {torch.int64} == dtypes_of(call),
+    ),
+    Extended(
+        "one option of an optimizer may be a Tensor of one element where another is a number",
+        lambda call: len({type(beta) for beta in call.kwargs.get("betas", ())}) == 2,
     ),
 ]
 
@@ -172,7 +221,7 @@ def difference(theirs: Any, ours: Any, random: bool = False) -> str:
             return f"requires_grad {ours.requires_grad}, in torch {theirs.requires_grad}"
         return "" if random else value_difference(theirs.detach().numpy(), ours.array)
     if isinstance(theirs, (list, tuple)) and not isinstance(theirs, torch.Size):
-        if not isinstance(ours, tuple) or len(ours) != len(theirs):
+        if not isinstance(ours, list if isinstance(theirs, list) else tuple) or len(ours) != len(theirs):
             return f"expected {len(theirs)} results, got {ours!r:.60}"
         return next(filter(None, (difference(a, b, random) for a, b in zip(theirs, ours))), "")
     same = type(theirs) is type(ours) and (theirs == ours or (theirs != theirs and ours != ours))
@@ -184,7 +233,7 @@ def value_difference(theirs: np.ndarray, ours: np.ndarray) -> str:
     if theirs.dtype.kind != "f":
         wrong = theirs != ours
     else:
-        rtol, atol = (1.3e-6, 1e-5) if theirs.dtype == np.float32 else (1e-7, 1e-7)
+        rtol, atol = TOLERANCES[theirs.dtype.name]
         with np.errstate(all="ignore"):
             wrong = ~(
                 (theirs == ours)
@@ -194,7 +243,8 @@ def value_difference(theirs: np.ndarray, ours: np.ndarray) -> str:
     if not wrong.any():
         return ""
     at = np.unravel_index(int(np.argmax(wrong)), theirs.shape)
-    return f"value {ours[at]!r} at {[*map(int, at)]}, in torch {theirs[at]!r}; {int(wrong.sum())} of {theirs.size} elements differ"
+    where = f"at {[*map(int, at)]}; {int(wrong.sum())} of {theirs.size} elements differ"
+    return f"value {ours[at]!r}, in torch {theirs[at]!r} {where}"
 
 
 def leaves_with_grad(result: Any, kind: type) -> list[Any]:
@@ -228,134 +278,102 @@ def gradient_difference(theirs: Any, ours: Any, pairs: list[tuple[torch.Tensor, 
 # Running
 @dataclass
 class Outcome:
-    """What a set of calls gave: how many were the same, how many are left out and why, and the others."""
+    """What a set of calls gave."""
 
     same: int = 0
     refused: int = 0  # torch raises an error, and so does minigrad
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)  # by the reason
+    extended: Counter[str] = field(default_factory=Counter)  # torch raises an error, minigrad by design does not
     different: list[str] = field(default_factory=list)
 
     def add(self, other: Outcome) -> None:
         self.same += other.same
         self.refused += other.refused
         self.left_out += other.left_out
+        self.extended += other.extended
         self.different += other.different
 
+    def add_error(self, call: Call, error: Exception, torch_error: Exception | None) -> None:
+        """minigrad raised an error, and torch if `torch_error` is not None."""
+        text = str(error)
+        reasons = (rule.reason for rule in LEFT_OUT if rule.matches(call) and re.search(rule.error, text))
+        if torch_error is not None:
+            self.refused += 1
+        elif reason := next(reasons, ""):
+            self.left_out[reason] += 1
+        else:
+            self.different.append(f"{call}: {type(error).__name__}: {text}")
+
+    def add_missing_error(self, call: Call, torch_error: Exception) -> None:
+        """torch raised an error, and minigrad did not."""
+        if reason := next((rule.reason for rule in EXTENDED if rule.matches(call)), ""):
+            self.extended[reason] += 1
+        else:
+            message = str(torch_error).splitlines()[0][:150]
+            self.different.append(f"{call}: no error, in torch {type(torch_error).__name__}: {message}")
+
     def __str__(self) -> str:
-        left_out = sum(self.left_out.values())
-        total = self.same + self.refused + left_out + len(self.different)
-        return f"{total} cases: {self.same} same, {self.refused} errors in both, {left_out} left out, {len(self.different)} different"
+        parts = {
+            "same": self.same,
+            "errors in both": self.refused,
+            "left out": sum(self.left_out.values()),
+            "extended": sum(self.extended.values()),
+            "different": len(self.different),
+        }
+        return f"{sum(parts.values())} cases: {', '.join(f'{number} {name}' for name, number in parts.items())}"
 
 
 def run(call: Call, outcome: Outcome) -> None:
     """Make a call in torch and in minigrad, and add what it gave to the outcome."""
-    grad = not call.in_place
-    theirs: Any = None
-    error: Exception | None = None
+    theirs, torch_error = None, None
+    translator = Translator(copy=call.in_place)
     try:
-        translator = Translator(copy=call.in_place)
+        ours, our_error = None, None
         (args, our_args), (kwargs, our_kwargs) = translator.both(call.args), translator.both(call.kwargs)
-    except ERRORS as refusal:
-        reason = reason_left_out(call, refusal)
-        if reason:
-            outcome.left_out[reason] += 1
-        else:
-            outcome.different.append(f"{call}: {refusal}")
-        return
+    except ERRORS as error:  # minigrad has no such Tensor
+        our_error, args, kwargs = error, call.args, call.kwargs
     torch.manual_seed(0)
     try:
         theirs = call.function(*args, **kwargs)
-    except ERRORS as torch_error:
-        error = torch_error
-    try:
-        ours = call.ours(*our_args, **our_kwargs)
-    except ERRORS as refusal:
-        reason = "" if error else reason_left_out(call, refusal)
-        if error:
-            outcome.refused += 1
-        elif reason:
-            outcome.left_out[reason] += 1
-        else:
-            outcome.different.append(f"{call}: {type(refusal).__name__}: {refusal}")
-        return
-    if error:
-        outcome.different.append(
-            f"{call}: no error, in torch {type(error).__name__}: {str(error).splitlines()[0][:150]}"
-        )
-        return
-    wrong = difference(theirs, ours, call.random)
-    if not wrong and call.in_place:
-        wrong = difference(translator.pairs[0][0], translator.pairs[0][1])
-    if not wrong and grad and not call.random:
+    except ERRORS as error:
+        torch_error = error
+    if our_error is None:
         try:
-            wrong = gradient_difference(theirs, ours, translator.pairs)
+            ours = call.ours(*our_args, **our_kwargs)
+        except ERRORS as error:
+            our_error = error
+    if our_error is not None:
+        outcome.add_error(call, our_error, torch_error)
+    elif torch_error is not None:
+        outcome.add_missing_error(call, torch_error)
+    else:
+        try:
+            wrong = difference(theirs, ours, call.random)
+            if not wrong and call.in_place:
+                wrong = difference(*translator.pairs[0])
+            if not wrong and not (call.in_place or call.random):
+                wrong = gradient_difference(theirs, ours, translator.pairs)
         except ERRORS as failure:
             wrong = f"backward: {type(failure).__name__}: {failure}"
-    if wrong:
-        outcome.different.append(f"{call}: {wrong}")
-    else:
-        outcome.same += 1
+        if wrong:
+            outcome.different.append(f"{call}: {wrong}")
+        else:
+            outcome.same += 1
 
 
-def reason_left_out(call: Call, error: Exception) -> str:
-    """Why minigrad refuses a call, if that is by design; else empty."""
-    text = str(error)
-    return next((rule.reason for rule in LEFT_OUT if rule.matches(call) and re.search(rule.error, text)), "")
+# Samples
+def seed() -> None:
+    """Make torch's tables deterministic."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
-# op_db
-NAMESPACES = (("mg", torch, mg), ("F", torch_functional, F), ("Tensor", torch.Tensor, mg.Tensor))
-RANDOM = {"rand", "randn", "randint", "randperm", "dropout"}
-
-
-def own(owner: Any, name: str) -> Any:
-    """An attribute that `owner` defines or inherits, not one of its metaclass; None if there is none."""
-    if inspect.isclass(owner):
-        return next((vars(base)[name] for base in owner.__mro__[:-1] if name in vars(base)), None)
-    return getattr(owner, name, None)
-
-
-@dataclass(frozen=True)
-class Door:
-    """One way to call an op, in torch and in minigrad."""
-
-    name: str
-    function: Callable[..., Any]
-    ours: Callable[..., Any]
-    in_place: bool = False
-    keywords: bool = True  # whether arguments may be keywords
-
-
-def is_public(info: Any) -> bool:
-    """Whether an entry of op_db is a function of torch, torch.nn.functional or Tensor."""
-    return "." not in info.name or info.name.startswith("nn.functional.")
-
-
-def doors(info: Any) -> list[Door]:
-    """The doors to an entry of op_db that minigrad has."""
-    found: dict[str, Door] = {}
-    for name in dict.fromkeys(n.rpartition(".")[2] for n in (info.name, *(alias.name for alias in info.aliases))):
-        for place, theirs, ours in NAMESPACES:
-            their_attribute, our_attribute = own(theirs, name), own(ours, name)
-            if their_attribute is None or our_attribute is None:
-                continue
-            if isinstance(our_attribute, property):
-                found[f"{place}.{name}"] = Door(f"{place}.{name}", *[operator.attrgetter(name)] * 2, keywords=False)
-            elif callable(their_attribute) and not isinstance(our_attribute, np.dtype):
-                found[f"{place}.{name}"] = Door(
-                    f"{place}.{name}", their_attribute, our_attribute, name.endswith("_") and name[0] != "_"
-                )
-        in_place = name + "_"
-        if own(torch.Tensor, in_place) is not None and own(mg.Tensor, in_place) is not None:
-            found[f"Tensor.{in_place}"] = Door(
-                f"Tensor.{in_place}", own(torch.Tensor, in_place), own(mg.Tensor, in_place), True
-            )
-    for variant, in_place in ((info.operator_variant, False), (info.inplace_operator_variant, True)):
-        if found and variant is not None and own(mg.Tensor, f"__{variant.__name__.strip('_')}__"):
-            found[f"operator.{variant.__name__}"] = Door(
-                f"operator.{variant.__name__}", variant, variant, in_place, False
-            )
-    return [*found.values()]
+def spread(samples: list[Any], number: int | None) -> list[Any]:
+    """`number` of the samples, spread over all of them; None: all."""
+    if number is None or len(samples) <= number:
+        return samples
+    return [samples[i * len(samples) // number] for i in range(number)]
 
 
 def keyword_names(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], method: bool) -> tuple[str, ...] | None:
@@ -382,84 +400,3 @@ def keyword_names(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
             pass
         return tuple(chosen)
     return None
-
-
-def calls(info: Any, samples: Iterable[Any]) -> Iterator[Call]:
-    """Every sample through every door, and with all arguments by keyword."""
-    ways = doors(info)
-    for sample in samples:
-        args = (sample.input, *sample.args)
-        for door in ways:
-            method = door.name.startswith("Tensor.")
-            if (method or door.in_place) and not isinstance(sample.input, torch.Tensor):
-                continue
-            if not door.keywords and (sample.kwargs or (len(args) > 2 and door.name.startswith("operator"))):
-                continue
-            random = door.name.rpartition(".")[2] in RANDOM
-            yield Call(door.name, door.function, door.ours, args, sample.kwargs, door.in_place, random)
-            if not door.keywords or door.name.endswith("__") or len(args) <= method:
-                continue
-            names = keyword_names(door.function, args, sample.kwargs, method)
-            if names is not None:
-                named = dict(zip(names, args)) | sample.kwargs
-                first = (named.pop(names[0]),) if method else ()
-                yield Call(f"{door.name} by keyword", door.function, door.ours, first, named, door.in_place, random)
-
-
-def seed() -> None:
-    """Make torch's tables deterministic."""
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
-
-
-def spread(samples: list[Any], number: int | None) -> list[Any]:
-    """`number` of the samples, spread over all of them; None: all."""
-    if number is None or len(samples) <= number:
-        return samples
-    return [samples[i * len(samples) // number] for i in range(number)]
-
-
-def samples(info: Any, dtype: torch.dtype, number: int | None) -> list[Any]:
-    """The sample inputs of an entry of op_db and, without `number`, its reference inputs."""
-    requires_grad = dtype.is_floating_point and info.supports_autograd
-    make = info.reference_inputs if number is None else info.sample_inputs
-    found = []
-    for each in (requires_grad, False):
-        seed()
-        try:
-            found = [*make("cpu", dtype, requires_grad=each)]
-            break
-        except ValueError:  # some reference inputs are integers whatever the dtype is
-            continue
-    for sample in found:
-        for x in (sample.input, *sample.args):
-            if requires_grad and not each and isinstance(x, torch.Tensor) and x.is_floating_point():
-                x.requires_grad_()
-    return spread(found, number)
-
-
-def dtypes(info: Any) -> list[torch.dtype]:
-    """The dtypes of an entry that minigrad has, too."""
-    return [dtype for dtype in DTYPES if dtype in info.dtypes]
-
-
-def run_op(info: Any, number: int | None = None) -> Outcome:
-    """The samples of an entry of op_db, `number` for each dtype or all, through every door."""
-    outcome = Outcome()
-    for dtype in dtypes(info):
-        for call in calls(info, samples(info, dtype, number)):
-            run(call, outcome)
-    return outcome
-
-
-def run_error_inputs(info: Any) -> Outcome:
-    """The error inputs of an entry of op_db through every door: calls that torch refuses."""
-    outcome = Outcome()
-    if info.error_inputs_func is None:
-        return outcome
-    seed()
-    for error_input in info.error_inputs("cpu"):
-        for call in calls(info, [error_input.sample_input]):
-            run(call, outcome)
-    return outcome
