@@ -108,12 +108,10 @@ class Minigrad(Engine):
         self.model.to(self.device)
         self.optimizer = optim.SGD(self.model.parameters(), lr=LR)
         self.dataset = data.TensorDataset(mg.tensor(images).to(self.device), mg.tensor(labels).to(self.device))
-        self.ranges = self.dataset._value_ranges(slice(None))
         self.library, self.loss = mg.backend.library(self.device), nn.functional.cross_entropy
 
     def step(self, index: Any) -> Any:
-        images, labels = self.dataset.gather(self.library.from_host(index))
-        labels._value_range = self.ranges[1]
+        images, labels = self.dataset.__getitems__(self.library.from_host(index))
         loss = self.loss(self.model(images), labels)
         loss.backward()
         self.optimizer.step()
@@ -137,8 +135,7 @@ class MinigradReplayed(Minigrad):
         self.replay = mg.replay(self.model, lambda images, labels: self.loss(self.model(images), labels))
 
     def step(self, index: Any) -> Any:
-        images, labels = self.dataset.gather(self.library.from_host(index))
-        labels._value_range = self.ranges[1]
+        images, labels = self.dataset.__getitems__(self.library.from_host(index))
         loss = self.replay(images, labels)
         self.optimizer.step()
         self.optimizer.zero_grad()

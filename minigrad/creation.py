@@ -1,7 +1,8 @@
-"""New Tensors: from data, constant, and random. Random numbers are drawn on the host, so every device gets the same."""
+"""New Tensors: from data, constant, and random. Random numbers are drawn on the host, so all devices get the same."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any
@@ -9,59 +10,105 @@ from typing import Any
 from . import backend
 from .autograd.methods import sizes
 from .autograd.tensor import Tensor, expect_tensor
-from .backend import float32, from_python, int64, library, random
+from .backend import bool_, dtype_of, float32, from_python, int64, library, library_of, random
 
-
-def _place(host: Any, device: Any, requires_grad: bool) -> Tensor:
-    return Tensor(library(device or "cpu").from_host(host), requires_grad)
-
-
-def _drawn(draw: Callable[[], Any], device: Any, requires_grad: bool = False) -> Tensor:
-    """The random numbers that `draw` gives; where they could not be placed, none are drawn."""
-    place, wanted = library(device or "cpu"), bool(requires_grad)
-    return Tensor(place.from_host(backend.numpy.asarray(draw())), wanted)
+PYTHON_DTYPES: dict[type, backend.DType] = {float: float32, int: int64, bool: bool_}
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor of a copy of `data`: a number, nested lists, a NumPy array, a Tensor or anything NumPy makes one of.
+    """A Tensor with a copy of `data`.
 
-    Python floats become float32 and integers int64; an array keeps its dtype. Raises TypeError for what are no numbers,
-    ValueError for ragged lists.
+    Args:
+        data: a number, nested lists, a NumPy array, a Tensor, or anything that NumPy converts to an array.
+        dtype: by default Python floats become float32, integers int64; arrays, Tensors and NumPy numbers, also in
+            lists, keep their dtype, promoted to a common one.
+        device: by default that of a Tensor, else the CPU.
+        requires_grad: make it a leaf whose gradient is wanted.
 
-    >>> tensor([[1.0, 2.0], [3.0, 4.0]]).shape
-    (2, 2)
+    Raises:
+        TypeError: `data` holds something else than numbers, or a dtype is not supported.
+        ValueError: rows of a list differ in length, or a number is outside the range of an integer `dtype`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).shape
+        (2, 2)
     """
     if isinstance(data, Tensor):
         device = device or data.device
-        data = library(data.device).to_host(data.array)
-    elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
-        data = [item.tolist() if isinstance(item, Tensor) else item for item in data]
-    return _place(from_python(data, dtype), device, requires_grad)
+    dtypes: set[backend.DType] = set()
+    data = to_host(data, dtypes)
+    if dtype is None and isinstance(data, (list, tuple)) and dtypes:
+        dtype = backend.promote([()] * len(dtypes), [dtype_of(each) for each in dtypes])
+    return to_tensor(from_python(data, dtype), device, requires_grad)
+
+
+def to_host(data: Any, dtypes: set[backend.DType]) -> Any:
+    """`data` with host arrays in place of Tensors. Adds the dtypes of its elements to `dtypes`."""
+    if isinstance(data, Tensor):
+        data = library_of(data.array).to_host(data.array)
+    if isinstance(data, (list, tuple)):
+        types = set(map(type, data))
+        if types <= PYTHON_DTYPES.keys():  # saves a visit of each element
+            dtypes.update(PYTHON_DTYPES[each] for each in types)
+            return data
+        return [to_host(item, dtypes) for item in data]
+    if isinstance(data, (backend.numpy.ndarray, backend.numpy.generic)):
+        dtypes.add(data.dtype)
+    elif type(data) in PYTHON_DTYPES:
+        dtypes.add(PYTHON_DTYPES[type(data)])
+    elif hasattr(data, "dtype"):  # torch's tensors
+        data = backend.numpy.asarray(data)
+        dtypes.add(data.dtype)
+    return data
+
+
+def to_tensor(host: Any, device: Any, requires_grad: bool = False) -> Tensor:
+    """A Tensor on a device with a copy of a host array; on the CPU with the array itself."""
+    return Tensor(library(device or "cpu").from_host(host), requires_grad)
 
 
 def from_numpy(array: Any) -> Tensor:
-    """A Tensor that shares memory with a NumPy array. Raises TypeError for a dtype that minigrad leaves out."""
+    """A Tensor that shares memory with a NumPy array. Raises TypeError for an unsupported dtype.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([1, 2])
+        >>> mg.from_numpy(x.numpy()).fill_(7)
+        tensor([7, 7])
+        >>> x
+        tensor([7, 7])
+    """
     if not isinstance(array, backend.numpy.ndarray):
-        raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}; write tensor(data)")
-    backend.dtype_of(array.dtype)
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}; use tensor(data)")
+    dtype_of(array.dtype)
     return Tensor(array)
 
 
+# Constants and ranges
 def shape_of(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """The shape meant by `zeros(2, 3)` or `zeros((2, 3))`. Raises TypeError or ValueError for what is no shape."""
+    """The shape passed as `zeros(2, 3)` or `zeros((2, 3))`. Raises TypeError or ValueError if it is not a shape."""
     shape = sizes(size)
     if not all(isinstance(n, Integral) for n in shape):
-        raise TypeError(f"expected a shape of integers, got {shape}")
+        raise TypeError(f"size: expected integers, got {shape}")
     if any(n < 0 for n in shape):
-        raise ValueError(f"expected a shape of lengths of 0 or more, got {shape}")
+        raise ValueError(f"size: expected integers of 0 or more, got {shape}")
     return tuple(int(n) for n in shape)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """One number everywhere, in float32, int64 or bool as the number is, unless `dtype` is given."""
+    """One number everywhere, by default as float32, int64 or bool.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.full((2,), 7)
+        tensor([7, 7])
+    """
     shape = shape_of((size,) if isinstance(size, Integral) else tuple(size))
     one = from_python(fill_value, dtype)
-    return _place(backend.numpy.full(shape, one, one.dtype), device, requires_grad)
+    if one.shape:
+        raise ValueError(f"full: expected a number as fill_value, got shape {one.shape}")
+    return to_tensor(backend.numpy.full(shape, one, one.dtype), device, requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -75,54 +122,108 @@ def ones(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bo
 
 
 def zeros_like(input: Tensor) -> Tensor:
-    """0 everywhere, in the shape and dtype and on the device of `input`."""
+    """0 everywhere, with the shape, dtype and device of `input`."""
     expect_tensor("zeros_like", "input", input)
     return zeros(input.shape, dtype=input.dtype, device=input.device)
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """start, start + step, ... before end; from 0 where one number is given. int64, or float32 if one is a fraction."""
+    """start, start + step, ... up to but not including `end`; `arange(end)` starts at 0.
+
+    Args:
+        start, end, step: numbers.
+        dtype: by default int64, or float32 if one of them is not an integer. Fractions are truncated for an integer
+            dtype, as in torch.
+        device: by default the CPU.
+
+    Raises:
+        ValueError: `step` is 0 or leads away from `end`, or a number is not finite.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.arange(1, 2, 0.25)
+        tensor([1.00, 1.25, 1.50, 1.75])
+    """
     start, end = (0, start) if end is None else (start, end)
-    if step == 0:
-        raise ValueError("arange: expected a step other than 0")
-    fraction = any(isinstance(number, float) for number in (start, end, step))
-    values = backend.numpy.arange(start, end, step)
-    return _place(from_python(values, dtype or (float32 if fraction else int64)), device, False)
+    numbers = [each.item() if hasattr(each, "item") else each for each in (start, end, step)]
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        raise ValueError(f"arange: expected finite numbers, got {start}, {end} and {step}")
+    integers = all(isinstance(number, int) for number in numbers)
+    target = dtype_of((int64 if integers else float32) if dtype is None else dtype)
+    start, end, step = numbers
+    towards_end = (end - start) * step >= 0
+    if target == int64:
+        start, end, step = int(start), int(end), int(step)
+    if step == 0 or not towards_end:
+        raise ValueError(f"arange: expected a step from {start} towards {end}, got {step}")
+    count = -((start - end) // step) if isinstance(step, int) else math.ceil((end - start) / step)
+    if target.kind in "iu":
+        start, step = int(start), int(step)
+    values = start + step * backend.numpy.arange(count)
+    return to_tensor(from_python(values, target), device)
 
 
 def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
     """The identity matrix (n, n)."""
-    return _place(backend.numpy.eye(*shape_of((n,)), dtype=backend.dtype_of(dtype)), device, False)
+    return to_tensor(backend.numpy.eye(*shape_of((n,)), dtype=dtype_of(dtype)), device)
+
+
+# Random numbers
+def draw(sample: Callable[[], Any], device: Any, requires_grad: bool = False) -> Tensor:
+    """A Tensor of the random numbers that `sample()` returns. It is not called if the device is not available."""
+    to_device, wants_grad = library(device or "cpu").from_host, bool(requires_grad)
+    return Tensor(to_device(backend.numpy.asarray(sample())), wants_grad)
+
+
+def float_dtype(name: str, dtype: Any) -> backend.DType:
+    """A dtype of floating point. Raises TypeError for any other."""
+    found = dtype_of(dtype)
+    if found.kind != "f":
+        raise TypeError(f"{name}: expected dtype float32 or float64, got {found}")
+    return found
 
 
 def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Random numbers of the normal distribution, mean 0 and variance 1."""
-    shape, dtype = shape_of(size), backend.dtype_of(dtype)
-    return _drawn(lambda: random.generator().standard_normal(shape, dtype=dtype), device, requires_grad)
+    """Random numbers from the normal distribution with mean 0 and variance 1."""
+    shape, dtype = shape_of(size), float_dtype("randn", dtype)
+    return draw(lambda: random.generator().standard_normal(shape, dtype=dtype), device, requires_grad)
 
 
 def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Random numbers, uniform from 0 to below 1."""
-    shape, dtype = shape_of(size), backend.dtype_of(dtype)
-    return _drawn(lambda: random.generator().random(shape, dtype=dtype), device, requires_grad)
+    """Random numbers from the uniform distribution on [0, 1)."""
+    shape, dtype = shape_of(size), float_dtype("rand", dtype)
+    return draw(lambda: random.generator().random(shape, dtype=dtype), device, requires_grad)
 
 
 def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
-    """Random integers, uniform from `low` to below `high`."""
-    shape, dtype = shape_of(tuple(size)), backend.dtype_of(dtype)
+    """Random integers from the uniform distribution on [low, high).
+
+    Raises:
+        TypeError: `low` or `high` is not an integer.
+        ValueError: `low` is not below `high`, or they are outside the range of `dtype`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.randint(0, 1, (3,))
+        tensor([0, 0, 0])
+    """
+    shape, dtype = shape_of(tuple(size)), dtype_of(dtype)
+    if not (isinstance(low, Integral) and isinstance(high, Integral)):
+        raise TypeError(f"randint: expected integers as low and high, got {low!r} and {high!r}")
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
-    return _drawn(lambda: from_python(random.generator().integers(low, high, shape), dtype), device)
+    from_python([low, high - 1], dtype)  # checks the range
+    return draw(lambda: random.below(random.generator().integers(low, high, shape), high, dtype), device)
 
 
 def randperm(n: int, *, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
     (length,) = shape_of((n,))
-    return _drawn(lambda: random.generator().permutation(length), device)
+    return draw(lambda: random.generator().permutation(length), device)
 
 
 def get_rng_state() -> Tensor:
-    """Where the random numbers of minigrad stand, for `set_rng_state`: uint8 (n,), NumPy's account of it as JSON."""
+    """The state of the random number generator, uint8 (n,), for `set_rng_state`."""
     import json  # here, to keep `import minigrad` quick
 
     content = json.dumps(random.generator().bit_generator.state).encode()
@@ -130,7 +231,16 @@ def get_rng_state() -> Tensor:
 
 
 def set_rng_state(new_state: Tensor) -> None:
-    """Go on with the random numbers from where `get_rng_state()` was called. Raises ValueError for another Tensor."""
+    """Restore a state from `get_rng_state()`. Raises ValueError for any other Tensor.
+
+    Example:
+        >>> import minigrad as mg
+        >>> state = mg.get_rng_state()
+        >>> first = mg.rand(3).tolist()
+        >>> mg.set_rng_state(state)
+        >>> mg.rand(3).tolist() == first
+        True
+    """
     import json
 
     fresh = backend.random.new_generator(0)

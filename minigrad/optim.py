@@ -1,129 +1,135 @@
-"""Optimizers: from the gradients to new weights, in place. Names, arguments and results are torch's."""
+"""Optimizers, in order of increasing complexity: SGD, Adam, AdamW. Names, arguments and results are torch's.
+
+An optimizer defines `update`: from a weight w and its gradient g, the change dw that is subtracted from w.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
+from itertools import chain, starmap
+from numbers import Real
 from typing import Any
 
 from . import backend
-from .autograd.tensor import Tensor, wrap
+from .autograd.commit import commit
+from .autograd.tensor import Tensor, copied_like, wrap
 from .autograd.version_counter import bump_version
+from .creation import tensor
 from .nn.module import zero_grad
+
+State = dict[str, Any]  # of one parameter: arrays like it, and the number of steps
+Options = Mapping[str, Any]  # a group of parameters
 
 
 class Optimizer:
-    """Holds the parameters, in groups with options of their own, and a state for each; `step()` changes them.
+    """Base class: the parameters, in groups with options of their own, and a state for each parameter.
 
-    `params`: Tensors, or dicts {"params": Tensors, option: value, ...}. Raises ValueError for none, or one given twice.
+    Args:
+        params: Tensors, or dicts {"params": Tensors, option: value, ...}.
+        defaults: the options of groups that do not set them.
+
+    Raises:
+        TypeError: something else than Tensors, groups and numbers.
+        ValueError: no parameters, one given twice, one that an op computed, or an option out of range.
+
+    Attributes:
+        param_groups: dicts of "params" and the options; an option may be changed between steps.
     """
 
+    state_names: tuple[str, ...] | None = None  # what the state of a parameter has; None if that is not known
+
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
-        if isinstance(params, Tensor):
-            raise TypeError("optimizer: expected an iterable of Tensors, got one Tensor; write [tensor]")
-        groups = list(params)
-        if groups and not isinstance(groups[0], Mapping):
-            groups = [{"params": groups}]
-        if not all(isinstance(group, Mapping) and "params" in group for group in groups):
-            raise TypeError('optimizer: expected Tensors, or dicts {"params": Tensors, option: value, ...}')
-        self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in groups]
-        self.state: dict[int, dict[str, Any]] = {}  # by the position of the parameter
-        parameters = self._parameters()
-        if not parameters:
-            raise ValueError("optimizer: got no parameters; does the model have any?")
-        for parameter in parameters:
-            if not isinstance(parameter, Tensor):
-                raise TypeError(f"optimizer: expected Tensors, got {type(parameter).__name__}")
-            if not parameter.is_leaf:
-                raise ValueError("optimizer: expected leaf Tensors, got one that an op made")
-        if len({id(parameter) for parameter in parameters}) < len(parameters):
-            raise ValueError("optimizer: a parameter was given twice")
-        for group in self.param_groups:
-            self.check(group)
-
-    def check(self, group: dict[str, Any]) -> None:
-        """Raise ValueError for an option out of range."""
-        for name in ("lr", "momentum", "weight_decay", "eps"):
-            if not 0 <= group.get(name, 0) < math.inf:
-                raise ValueError(f"{name}: expected a number of 0 or more, got {group[name]}")
-
-    def _parameters(self) -> list[Tensor]:
-        return [parameter for group in self.param_groups for parameter in group["params"]]
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Reset all gradients to None, or to zeros."""
-        for group in self.param_groups:
-            zero_grad(group["params"], set_to_none)
+        self.defaults = defaults
+        self.param_groups = parameter_groups(self, params)
+        self.state: dict[int, State] = {}  # by the position of the parameter
 
     def step(self) -> None:
-        """Change every parameter that has a gradient."""
+        """Update every parameter that has a gradient: w ← w - dw. All change or, if Ctrl-C strikes, none."""
         backend.ignore_fp_warnings(self._step)
 
     def _step(self) -> None:
-        position = 0
+        weights, changes, states, position = [], [], [], -1
         for group in self.param_groups:
             for parameter in group["params"]:
-                gradient = parameter._grad
-                if gradient is not None:
-                    w = parameter.array
-                    state = self.state.setdefault(position, {})
-                    self.update(backend.namespace(w), w, gradient.array, group, state)
-                    bump_version(w)
                 position += 1
+                if parameter._grad is not None:
+                    w = parameter.array
+                    dw, state = self.update(w, parameter._grad.array, self.state.get(position, {}), group)
+                    weights.append(w)
+                    changes.append(dw)
+                    if state:
+                        arrays = {name: backend.as_array(value) for name, value in state.items()}
+                        states.append((self.state, position, arrays))
+        bump_version(*weights)
+        commit(chain(starmap(operator.setitem, states), map(operator.isub, weights, changes)))
 
-    def update(self, xp: Any, w: Any, g: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
-        """Change the array w of one parameter in place, given its gradient g; `state` is kept between steps."""
-        raise NotImplementedError
+    def update(self, w: Any, g: Any, state: State, group: Options) -> tuple[Any, State]:
+        """The change dw of one parameter with array w and gradient g, and its new state. The arguments stay unchanged.
+
+        The options of the `group` may be NumPy's numbers or Tensors, which `float` makes Python numbers.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: an Optimizer defines update()")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset all gradients to None, or to zeros."""
+        zero_grad([parameter for group in self.param_groups for parameter in group["params"]], set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of each parameter by its position (arrays as Tensors that share memory), and the options."""
+        """The state of each parameter by its position, and the options. Arrays are Tensors that share memory."""
         groups, start = [], 0
         for group in self.param_groups:
             stop = start + len(group["params"])
             groups.append({**group, "params": list(range(start, stop))})
             start = stop
         state = {
-            position: {name: value if isinstance(value, int) else wrap(value) for name, value in entries.items()}
+            position: {
+                name: value if isinstance(value, (int, float)) else wrap(value) for name, value in entries.items()
+            }
             for position, entries in self.state.items()
         }
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state from `state_dict()`. Raises ValueError, with nothing changed, where it does not match."""
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise ValueError("load_state_dict: expected what state_dict() of an optimizer gives")
-        groups = state_dict["param_groups"]
-        if [len(g["params"]) for g in groups] != [len(g["params"]) for g in self.param_groups]:
-            raise ValueError("load_state_dict: the groups of parameters do not match those of this optimizer")
-        parameters = self._parameters()
-        state: dict[int, dict[str, Any]] = {}
-        for position, entries in state_dict["state"].items():
-            like = parameters[int(position)]
-            for name, value in entries.items():
-                if isinstance(value, Tensor) and value.shape != like.shape:
-                    raise ValueError(
-                        f"load_state_dict: {name} of parameter {position} has shape {value.shape}, not {like.shape}"
-                    )
-            state[int(position)] = {
-                name: _copied_like(value, like) if isinstance(value, Tensor) else int(value)
-                for name, value in entries.items()
-            }
-        self.state = state
-        self.param_groups = [{**given, "params": own["params"]} for own, given in zip(self.param_groups, groups)]
+        """Copy a state from `state_dict()` of the same kind of optimizer, here or in torch, and its options.
 
+        Raises:
+            ValueError: it does not match this optimizer, or holds options out of range. Nothing is changed then.
+        """
+        state, groups = matching_state(self, state_dict)
+        commit(starmap(setattr, [(self, "state", state), (self, "param_groups", groups)]))
 
-def _copied_like(value: Tensor, parameter: Tensor) -> Any:
-    """The elements of `value` in a new array on the device and with the layout of a parameter."""
-    array = backend.namespace(parameter.array).empty_like(parameter.array)
-    array[...] = value.to(parameter.device).array
-    return array
+    def check(self, group: Options) -> None:
+        """Raise TypeError or ValueError for an invalid option."""
+        for name in ("lr", "momentum", "dampening", "weight_decay", "eps"):
+            value = group.get(name, 0)
+            if not isinstance(value, (int, float)):
+                raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+            if not (value >= 0 or name == "dampening") or not math.isfinite(value):
+                raise ValueError(f"{name}: expected a finite number of 0 or more, got {value}")
+        for name in FLAGS & group.keys():
+            if group[name] not in (True, False):
+                raise TypeError(f"{name}: expected True or False, got {group[name]!r}")
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: w ← w - lr v, where v = g, and with momentum v ← momentum v + (1 - dampening) g.
+    """Stochastic gradient descent: w ← w - lr g
 
-    g is the gradient, plus weight_decay · w; `nesterov` uses g + momentum v in place of v; `maximize` climbs instead.
+    With momentum, v replaces g: v ← momentum v + (1 - dampening) g, which starts as g. With `nesterov` g + momentum v
+    replaces it. weight_decay · w is added to the gradient; `maximize` ascends.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = mg.optim.SGD([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([0.8, 1.6])
     """
+
+    state_names = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -136,47 +142,54 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(
-            params,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-        )
+        options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(params, **options, nesterov=nesterov, maximize=maximize)
 
-    def check(self, group: dict[str, Any]) -> None:
+    def update(self, w: Any, g: Any, state: State, group: Options) -> tuple[Any, State]:
+        if group["maximize"]:
+            g = -g
+        if group["weight_decay"]:
+            g = g + float(group["weight_decay"]) * w
+        if group["momentum"]:
+            momentum, v = float(group["momentum"]), state.get("momentum_buffer")
+            v = copied_like(g, w) if v is None else momentum * v + (1 - float(group["dampening"])) * g
+            state = {"momentum_buffer": v}
+            g = g + momentum * v if group["nesterov"] else v
+        return float(group["lr"]) * g, state
+
+    def check(self, group: Options) -> None:
         super().check(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("nesterov: needs a momentum above 0 and no dampening")
 
-    def update(self, xp: Any, w: Any, g: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
-        if group["maximize"]:
-            g = -g
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * w
-        if group["momentum"]:
-            if "momentum_buffer" in state:
-                v = state["momentum_buffer"]
-                v *= group["momentum"]
-                v += (1 - group["dampening"]) * g
-            else:
-                v = state["momentum_buffer"] = xp.zeros_like(w)
-                v += g
-            g = g + group["momentum"] * v if group["nesterov"] else v
-        w -= group["lr"] * g
-
 
 class Adam(Optimizer):
-    """w ← w - lr m̂ / (√v̂ + eps), where m and v are running means of g and g², and ^ makes up for their start at 0.
+    """w ← w - lr m̂ / (√v̂ + eps), with running means m of g and v of g², and ^ for the correction of their start at 0
 
-    m ← β₁ m + (1 - β₁) g    v ← β₂ v + (1 - β₂) g²    m̂ = m / (1 - β₁ᵗ)    v̂ = v / (1 - β₂ᵗ) after t steps
+    m ← β₁ m + (1 - β₁) g    v ← β₂ v + (1 - β₂) g²    m̂ = m / (1 - β₁ᵗ)    v̂ = v / (1 - β₂ᵗ) in step t
 
-    `weight_decay` · w is added to the gradient; `amsgrad` uses the largest v so far (Kingma and Ba 2015; Reddi et al.
-    2018).
+    Args:
+        params: Tensors, or groups of them; see `Optimizer`.
+        lr: the learning rate.
+        betas: β₁ and β₂, from 0 to below 1.
+        eps: added to the denominator.
+        weight_decay: weight_decay · w is added to the gradient.
+        amsgrad: use the largest v so far (Reddi et al. 2018).
+        maximize: ascend.
+
+    Reference: Kingma and Ba 2015.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = mg.optim.Adam([w], lr=0.1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([0.9, 1.9])
     """
 
+    state_names = ("step", "exp_avg", "exp_avg_sq")
     decoupled = False
 
     def __init__(
@@ -194,36 +207,52 @@ class Adam(Optimizer):
             params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
         )
 
-    def check(self, group: dict[str, Any]) -> None:
-        super().check(group)
-        if not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"betas: expected two numbers from 0 to below 1, got {group['betas']}")
-
-    def update(self, xp: Any, w: Any, g: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
-        if not state:
-            state.update(step=0, exp_avg=xp.zeros_like(w), exp_avg_sq=xp.zeros_like(w))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = xp.zeros_like(w)
-        (beta1, beta2), decay = group["betas"], group["weight_decay"]
-        state["step"] += 1
-        t, m, v = state["step"], state["exp_avg"], state["exp_avg_sq"]
+    def update(self, w: Any, g: Any, state: State, group: Options) -> tuple[Any, State]:
+        xp, lr, weight_decay = backend.namespace(w), float(group["lr"]), float(group["weight_decay"])
+        beta1, beta2 = map(float, group["betas"])
+        state = state or {"step": 0, "exp_avg": xp.zeros_like(w), "exp_avg_sq": xp.zeros_like(w)}
         if group["maximize"]:
             g = -g
-        if decay and self.decoupled:
-            w *= 1 - group["lr"] * decay
-        elif decay:
-            g = g + decay * w
-        m += (1 - beta1) * (g - m)
-        v *= beta2
-        v += (1 - beta2) * (g * g)
+        if weight_decay and not self.decoupled:
+            g = g + weight_decay * w
+        t, m, v = state["step"] + 1, state["exp_avg"], state["exp_avg_sq"]
+        m = m + (1 - beta1) * (g - m) if beta1 > 0.5 else g - beta1 * (g - m)  # as torch's lerp, exact for beta1 = 0
+        v = beta2 * v + (1 - beta2) * (g * g)
+        new = {"step": t, "exp_avg": m, "exp_avg_sq": v}
         if group["amsgrad"]:
-            v = xp.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
-        w -= (group["lr"] / (1 - beta1**t)) * m / (xp.sqrt(v) / math.sqrt(1 - beta2**t) + group["eps"])
+            v = new["max_exp_avg_sq"] = xp.maximum(state.get("max_exp_avg_sq", v), v)
+        dw = (lr / (1 - beta1**t)) * m / (xp.sqrt(v) / math.sqrt(1 - beta2**t) + float(group["eps"]))
+        if weight_decay and self.decoupled:
+            dw = dw + lr * weight_decay * w
+        return dw, new
+
+    def check(self, group: Options) -> None:
+        super().check(group)
+        betas = group["betas"]
+        if not (isinstance(betas, tuple) and len(betas) == 2 and all(isinstance(beta, (int, float)) for beta in betas)):
+            raise TypeError(f"betas: expected two numbers, got {betas!r}")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas: expected two numbers from 0 to below 1, got {betas}")
+        if group.get("decoupled_weight_decay", self.decoupled) != self.decoupled:  # torch has one class for both
+            raise ValueError(f"decoupled_weight_decay: expected {self.decoupled}; use Adam without it, AdamW with it")
 
 
 class AdamW(Adam):
-    """Adam whose weight_decay shrinks the weights by lr · weight_decay each step, apart from the gradient
-    (Loshchilov and Hutter 2019)."""
+    """Adam with decoupled weight decay: w ← w - lr (m̂ / (√v̂ + eps) + weight_decay w)
+
+    The arguments are those of Adam. weight_decay shrinks the weights and does not enter m and v.
+
+    Reference: Loshchilov and Hutter 2019.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = mg.optim.AdamW([w], lr=0.1, weight_decay=0.5)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([0.85, 1.80])
+    """
 
     decoupled = True
 
@@ -239,3 +268,133 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+
+# Checks
+FLAGS = {"nesterov", "amsgrad", "maximize"}  # options that are True or False; torch added some later
+
+
+def python_number(name: str, value: Any) -> Any:
+    """NumPy's numbers and Tensors as Python numbers: np.float64 would promote float32 weights to float64."""
+    if type(value) in (int, float, bool):
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(python_number(name, part) for part in value)
+    if hasattr(value, "item"):
+        try:
+            return value.item()
+        except (RuntimeError, ValueError):
+            raise ValueError(f"{name}: expected a number, got shape {tuple(value.shape)}") from None
+    return float(value) if isinstance(value, Real) else value
+
+
+def parameter_groups(optimizer: Optimizer, params: Any) -> list[dict[str, Any]]:
+    """The groups, each with all options, as Python numbers. Raises TypeError or ValueError if they are invalid."""
+    name = type(optimizer).__name__
+    given = as_list(name, params)
+    if not given or not isinstance(given[0], Mapping):
+        given = [{"params": given}]
+    groups, seen = [], set()
+    for group in given:
+        if not (isinstance(group, Mapping) and "params" in group):
+            raise TypeError(f'{name}: expected Tensors, or dicts {{"params": Tensors, option: value, ...}}')
+        members = group["params"]
+        members = [members] if isinstance(members, Tensor) else as_list(name, members)
+        for parameter in members:
+            if not isinstance(parameter, Tensor):
+                raise TypeError(f"{name}: expected Tensors as parameters, got {type(parameter).__name__}")
+            if not parameter.is_leaf:
+                raise ValueError(f"{name}: expected leaf Tensors, got one that an op computed; use x.detach()")
+            if id(parameter) in seen:
+                raise ValueError(f"{name}: a parameter was given twice")
+            seen.add(id(parameter))
+        options = {**optimizer.defaults, **group}
+        groups.append({key: python_number(key, options[key]) for key in options if key != "params"})
+        groups[-1]["params"] = members
+        optimizer.check(groups[-1])
+    if not seen:
+        raise ValueError(f"{name}: got no parameters; does the model have any?")
+    return groups
+
+
+def as_list(name: str, params: Any) -> list[Any]:
+    """The elements of an iterable of parameters or groups."""
+    if isinstance(params, Tensor):
+        raise TypeError(f"{name}: expected an iterable of Tensors, got one Tensor; use [tensor]")
+    if callable(params):  # a Module, or its method without brackets
+        raise TypeError(f"{name}: expected an iterable of Tensors, got {type(params).__name__}; use model.parameters()")
+    if isinstance(params, (str, Mapping, set, frozenset)) or not isinstance(params, Iterable):
+        raise TypeError(f"{name}: expected an iterable of Tensors in a fixed order, got {type(params).__name__}")
+    return list(params)
+
+
+def matching_state(
+    optimizer: Optimizer, state_dict: Mapping[str, Any]
+) -> tuple[dict[int, State], list[dict[str, Any]]]:
+    """The state and the groups of a `state_dict`, copied. Raises ValueError if it does not match the optimizer."""
+    try:
+        given_groups, given_state = list(state_dict["param_groups"]), dict(state_dict["state"])
+        ids = [[str(parameter) for parameter in group["params"]] for group in given_groups]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError("load_state_dict: expected the state_dict() of an optimizer") from None
+    if [*map(len, ids)] != [len(group["params"]) for group in optimizer.param_groups]:
+        raise ValueError("load_state_dict: the groups of parameters do not match those of this optimizer")
+    groups: list[dict[str, Any]] = []
+    places: dict[str, Any] = {}  # by the number of a parameter in `state_dict`
+    for number, (given, group) in enumerate(zip(given_groups, optimizer.param_groups)):
+        options = {**dict.fromkeys(FLAGS & optimizer.defaults.keys(), False), **given}
+        missing = optimizer.defaults.keys() - options.keys()
+        if missing:
+            raise ValueError(
+                f"load_state_dict: group {number} has no {', '.join(sorted(missing))}; "
+                f"expected the state of {type(optimizer).__name__}"
+            )
+        try:
+            options = {name: python_number(name, options[name]) for name in options if name != "params"}
+            optimizer.check(options)
+        except TypeError as error:
+            raise ValueError(f"load_state_dict: {error}") from error
+        for parameter, identity in zip(group["params"], ids[number]):
+            places[identity] = len(places), parameter, options
+        groups.append({**options, "params": group["params"]})
+    state = {}
+    for identity, entries in given_state.items():
+        if str(identity) not in places:
+            raise ValueError(f"load_state_dict: expected parameters 0 to {len(places) - 1}, got {identity!r}")
+        position, parameter, options = places[str(identity)]
+        state[position] = matching_entries(optimizer, f"parameter {position}", entries, parameter, options)
+    return {position: entries for position, entries in state.items() if entries}, groups
+
+
+def matching_entries(
+    optimizer: Optimizer, where: str, entries: Mapping[str, Any], parameter: Tensor, options: Options
+) -> State:
+    """The state of one parameter, copied to its device, dtype and layout. Raises ValueError if it does not match."""
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"load_state_dict: expected a dict as the state of {where}, got {type(entries).__name__}")
+    entries = {name: value for name, value in entries.items() if value is not None}  # torch's unused momentum_buffer
+    if entries and optimizer.state_names is not None:
+        needed = {*optimizer.state_names} | ({"max_exp_avg_sq"} if options.get("amsgrad") else set())
+        allowed = needed | ({"max_exp_avg_sq"} if "amsgrad" in options else set())
+        if not needed <= entries.keys() <= allowed:
+            raise ValueError(
+                f"load_state_dict: expected {', '.join(sorted(needed))} of {where}, got {', '.join(sorted(entries))}"
+            )
+    state = {}
+    for name, value in entries.items():
+        try:
+            found = tensor(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"load_state_dict: {name} of {where}: {error}") from error
+        if name == "step":
+            count = float(found) if found.numel() == 1 else -1.0
+            if count < 0 or count != int(count):
+                raise ValueError(f"load_state_dict: expected a number of steps of {where}, got {value!r}")
+            state[name] = int(count)
+        elif found.shape != parameter.shape:
+            raise ValueError(
+                f"load_state_dict: expected {name} of {where} of shape {parameter.shape}, got {found.shape}"
+            )
+        else:
+            state[name] = copied_like(found.to(parameter.device).array, parameter.array)
+    return state

@@ -1,14 +1,15 @@
-"""What all tests share: the backends they run on, how long hypothesis looks, and where real MNIST is.
+"""Options and fixtures of all tests: the backends, the effort of hypothesis, the folder of real MNIST.
 
-    pytest --backend numpy|strict|cupy|all      default: numpy and strict, and cupy where there is a CUDA device
+    pytest --backend numpy|strict|cupy|all      default: numpy and strict, and cupy if there is a CUDA device
     pytest --hypothesis-profile dev|ci|thorough  default: the environment variable MINIGRAD_PROFILE, else dev
 
-A test that takes `backend` (the name) or `device` (for `.to(...)`) runs once for each backend.
+A test with an argument `backend` (the name) or `device` (for `.to(...)`) runs once for each backend.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from helpers import fake_gpu
 from hypothesis import HealthCheck, settings
 
 from minigrad import backend as minigrad_backend
+from minigrad.autograd.methods import OPS
+from minigrad.autograd.op import tensor_namespace
 
 DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
 fake_gpu.register()
 
-collect_ignore_glob = ["robustness/fuzzing/*", "mutation/*"]  # they need programs that the tests do without
+collect_ignore_glob = ["robustness/fuzzing/*"]  # its fuzz targets need atheris
 
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 common = {"deadline": None, "suppress_health_check": slow, "print_blob": True, "database": None}
@@ -32,8 +35,8 @@ settings.register_profile("thorough", max_examples=5000, **common)
 settings.load_profile(os.environ.get("MINIGRAD_PROFILE", "dev"))
 
 
-def why_not(name: str) -> str:
-    """Why a backend cannot be tested here; empty where it can."""
+def unavailable_reason(name: str) -> str:
+    """The reason why a backend is not available; empty if it is."""
     try:
         minigrad_backend.library(DEVICES[name])
     except minigrad_backend.DeviceError as error:
@@ -43,90 +46,96 @@ def why_not(name: str) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=[*DEVICES, "all"], help="test this backend only, or all three")
-    parser.addoption("--kill-matrix", action="store_true", help="print which planted fault was caught in which op")
+    parser.addoption("--kill-matrix", action="store_true", help="print which mutation was detected in which op")
 
 
-def backends(config: pytest.Config) -> list[str]:
-    """The backends that this run tests."""
-    chosen = config.getoption("--backend")
-    if chosen is None:
-        return [name for name in DEVICES if not why_not(name)]
-    names = list(DEVICES) if chosen == "all" else [chosen]
+def selected_backends(config: pytest.Config) -> list[str]:
+    """The backends to test. Raises UsageError if one that was selected by name is not available."""
+    selected = config.getoption("--backend")
+    if selected is None:
+        return [name for name in DEVICES if not unavailable_reason(name)]
+    names = list(DEVICES) if selected == "all" else [selected]
     for name in names:
-        if why_not(name):
-            raise pytest.UsageError(f"--backend {chosen}: {why_not(name)}")
+        if unavailable_reason(name):
+            raise pytest.UsageError(f"--backend {selected}: {unavailable_reason(name)}")
     return names
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    backends(config)  # a backend that is asked for and cannot be had ends the run at once
+    selected_backends(config)  # fail before collection
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    tested = backends(config)
-    no_device = "" if not why_not("cupy") else "; cupy: no CUDA device, not tested"
-    torch = "" if find_spec("torch") else "torch: not installed, what is compared with it is skipped"
-    lines = [f"minigrad: backends {', '.join(tested)}{no_device}", torch]
-    return [line for line in lines if line]
+    cupy = "; cupy: no CUDA device, not tested" if unavailable_reason("cupy") else ""
+    lines = [f"minigrad: backends {', '.join(selected_backends(config))}{cupy}"]
+    return lines if find_spec("torch") else [*lines, "torch: not installed, comparisons with torch are skipped"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", backends(metafunc.config), scope="session")
+        metafunc.parametrize("backend", selected_backends(metafunc.config), scope="session")
 
 
 @pytest.fixture
 def device(backend: str) -> str:
-    """The device of the backend under test, as `.to(device)` takes it."""
+    """The device of the backend under test, for `.to(device)`."""
     return DEVICES[backend]
 
 
 @pytest.fixture(scope="session")
 def torch():
-    """The module torch; without it the test is skipped."""
+    """The module torch; the test is skipped if it is not installed."""
     return pytest.importorskip("torch", reason="torch, the reference, is not installed")
+
+
+@pytest.fixture
+def restore_ops() -> Iterator[None]:
+    """Remove the ops that a test defines from the registry again."""
+    registries = (OPS, vars(tensor_namespace))
+    saved = [dict(registry) for registry in registries]
+    yield
+    for registry, before in zip(registries, saved):
+        registry.clear()
+        registry.update(before)
 
 
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
-    """The folder that holds real MNIST, as `MNIST(root)` takes it: MINIGRAD_DATA, else ../shared/data by the project.
+    """The root of real MNIST, for `MNIST(root)`: MINIGRAD_DATA, or ../shared/data next to the project.
 
-    Where there is none the test is skipped, or fails if MINIGRAD_REQUIRE_DATA=1.
+    If there is none, the test is skipped; with MINIGRAD_REQUIRE_DATA=1 it fails.
     """
     project = Path(__file__).resolve().parent.parent
-    places = [Path(os.environ["MINIGRAD_DATA"])] if os.environ.get("MINIGRAD_DATA") else []
-    places.append(project.parent / "shared" / "data")
-    for place in places:
-        if (place / "MNIST" / "raw").is_dir():
-            return place
-    message = f"no real MNIST in {' or '.join(map(str, places))}; set MINIGRAD_DATA to the folder that holds MNIST/raw"
+    candidates = [Path(os.environ["MINIGRAD_DATA"])] if os.environ.get("MINIGRAD_DATA") else []
+    candidates.append(project.parent / "shared" / "data")
+    for root in candidates:
+        if (root / "MNIST" / "raw").is_dir():
+            return root
+    searched = " or ".join(map(str, candidates))
+    message = f"no real MNIST in {searched}; set MINIGRAD_DATA to the folder that contains MNIST/raw"
     if os.environ.get("MINIGRAD_REQUIRE_DATA") == "1":
         pytest.fail(message)
     pytest.skip(message)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    """The kill matrix of test_faults.py: op x fault, the number of the case that caught it."""
+    """The kill matrix of test_planted_faults.py: op x mutation, the number of the case that detected it."""
     if not config.getoption("--kill-matrix"):
         return
-    rows = [
-        value
-        for report in (*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", []))
-        for key, value in report.user_properties
-        if key == "kill matrix" and report.when == "call"
-    ]
-    if rows:
-        faults = rows[0]["faults"]
-        terminalreporter.section("kill matrix: in which case a planted fault was caught; - where it does not fit")
-        for i, fault in enumerate(faults, 1):
-            terminalreporter.write_line(f"{i:3} {fault}")
-        terminalreporter.write_line(" " * 32 + "".join(f"{i:5}" for i in range(1, len(faults) + 1)))
-        for row in rows:
-            cells = (row["row"].get(fault) for fault in faults)
-            marks = ("    -" if cell is None else f"{cell:5}" if cell else " LIVE" for cell in cells)
-            terminalreporter.write_line(f"{row['op']:32}" + "".join(marks))
-        planted = sum(len(row["row"]) for row in rows)
-        alive = sum(not cell for row in rows for cell in row["row"].values())
-        terminalreporter.write_line(
-            f"{planted} faults planted in {len(rows)} ops, {planted - alive} caught, {alive} survive"
-        )
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    rows = [value for r in reports if r.when == "call" for key, value in r.user_properties if key == "kill matrix"]
+    if not rows:
+        return
+    mutations = rows[0]["mutations"]
+    write = terminalreporter.write_line
+    terminalreporter.section("kill matrix: the case that detected a mutation; - if it does not apply")
+    for i, mutation in enumerate(mutations, 1):
+        write(f"{i:3} {mutation}")
+    write(" " * 32 + "".join(f"{i:5}" for i in range(1, len(mutations) + 1)))
+    for row in rows:
+        cells = (row["row"].get(mutation) for mutation in mutations)
+        marks = ("    -" if cell is None else f"{cell:5}" if cell else " LIVE" for cell in cells)
+        write(f"{row['op']:32}" + "".join(marks))
+    total = sum(len(row["row"]) for row in rows)
+    alive = sum(not cell for row in rows for cell in row["row"].values())
+    write(f"{total} mutations of {len(rows)} ops, {total - alive} detected, {alive} survive")

@@ -1,5 +1,7 @@
 """New Tensors, their dtypes, and torch's rules of promotion."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,134 @@ import minigrad as mg
 )
 def test_dtypes_are_torchs(data, dtype):
     assert mg.tensor(data).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([np.float64(1 / 3)], "float64"),
+        ([[np.float64(1 / 3), 1.0]], "float64"),
+        ([np.float32(1 / 3), 1.0], "float32"),
+        ([np.full(2, 1 / 3), [1, 2]], "float64"),
+        ([np.int32(1), np.uint8(2)], "int32"),
+        ([np.int8(1), np.uint8(2)], "int16"),
+        ([np.int32(1), 2], "int64"),
+        ([np.uint8(1), 2.5], "float32"),
+        ([True, 2], "int64"),
+        ((mg.tensor(1 / 3, dtype="float64"), 1), "float64"),
+        ([[mg.tensor(1, dtype="uint8")], [mg.tensor(2, dtype="uint8")]], "uint8"),
+        ([mg.ones(2, dtype="int32"), mg.zeros(2, dtype="int32")], "int32"),
+    ],
+)
+def test_lists_keep_the_dtypes_of_their_elements(data, dtype):
+    x = mg.tensor(data)
+    assert x.dtype == dtype
+    assert mg.tensor(data, dtype="int16").dtype == "int16"
+    if dtype == "float64":
+        assert x.flatten()[0].item() == 1 / 3
+
+
+def test_list_of_torch_tensors_keeps_their_dtype(torch):
+    assert mg.tensor([torch.tensor(1 / 3, dtype=torch.float64), 1.0]).dtype == "float64"
+    assert mg.tensor([torch.tensor(1, dtype=torch.uint8)]).dtype == "uint8"
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([300], "uint8"),
+        (256, "uint8"),
+        ([0, -1], "uint8"),
+        ([128], "int8"),
+        ([-129], "int8"),
+        ([2**31], "int32"),
+        ([300.5], "uint8"),
+        ([1e20], "int64"),
+        ([2.0**63], "int64"),
+        ([float("nan")], "int64"),
+        ([float("inf"), 0], "int64"),
+        ([np.int64(300)], "uint8"),
+        (np.int64(300), "uint8"),
+        ([np.array([300])], "uint8"),
+    ],
+)
+def test_number_outside_the_range_of_dtype_raises(data, dtype):
+    with pytest.raises(ValueError, match=f"expected numbers from -?[0-9]+ to [0-9]+ for dtype {dtype}, got"):
+        mg.tensor(data, dtype=dtype)
+
+
+def test_numbers_within_the_range_of_dtype_are_cast():
+    assert mg.tensor([255.9, -0.9, 0], dtype="uint8").tolist() == [255, 0, 0]
+    assert mg.tensor([-128, 127], dtype="int8").tolist() == [-128, 127]
+    assert mg.tensor(np.array([300]), dtype="uint8").tolist() == [44]  # arrays are cast as by torch
+    with pytest.raises(ValueError, match="from 0 to 255"):
+        mg.full((2,), 300, dtype="uint8")
+    with pytest.raises(ValueError, match="from 0 to 255 for dtype uint8, got 299"):
+        mg.randint(0, 300, (2,), dtype="uint8")
+    with pytest.raises(ValueError, match="from 0 to 255 for dtype uint8, got -1"):
+        mg.randint(-1, 3, (2,), dtype="uint8")
+
+
+def test_full_and_randint_take_numbers_only():
+    with pytest.raises(ValueError, match=r"full: expected a number as fill_value, got shape \(2,\)"):
+        mg.full((2,), mg.ones(2))
+    assert mg.full((2,), np.float64(0.5)).dtype == mg.full((2,), mg.tensor(0.5, dtype="float64")).dtype == "float64"
+    for low, high in ((0.5, 3), (0, 2.5), (0, "3")):
+        with pytest.raises(TypeError, match="randint: expected integers as low and high"):
+            mg.randint(low, high, (2,))
+    for name in ("rand", "randn"):
+        with pytest.raises(TypeError, match=f"{name}: expected dtype float32 or float64, got int64"):
+            getattr(mg, name)(2, dtype="int64")
+
+
+ENDS = [0, 1, -1, 5, 2.5, 0.3, -3.7, 7, -2]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "float32", "float64", None])
+@pytest.mark.parametrize("step", [1, -1, 2, 3, 0.25, -1.5, 0.1, 0])
+def test_arange_is_torchs(step, dtype, torch):
+    for start, end in itertools.product(ENDS, ENDS):
+        try:
+            expected = torch.arange(start, end, step, dtype=dtype and getattr(torch, dtype))
+        except (RuntimeError, ValueError):
+            with pytest.raises(ValueError, match="step"):
+                mg.arange(start, end, step, dtype=dtype)
+        else:
+            x = mg.arange(start, end, step, dtype=dtype)
+            assert str(x.dtype) == str(expected.dtype).removeprefix("torch.")
+            assert x.shape == tuple(expected.shape)
+            np.testing.assert_allclose(x.numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_arange_takes_numbers_of_any_kind():
+    assert mg.arange(np.float32(2.5)).tolist() == [0.0, 1.0, 2.0]
+    assert mg.arange(np.int64(2)).dtype == mg.arange(mg.tensor(2)).dtype == mg.int64
+    assert mg.arange(2**53 + 1, 2**53 + 3).tolist() == [2**53 + 1, 2**53 + 2]
+    for bad in (float("inf"), float("nan"), "3", None):
+        with pytest.raises(ValueError, match="arange: expected finite numbers"):
+            mg.arange(0 if bad is None else bad, "x")
+
+
+class Highest:
+    """A generator whose draws are the largest possible."""
+
+    def uniform(self, low, high, size):
+        return np.full(size, np.nextafter(high, low))
+
+    def integers(self, low, high, size):
+        return np.full(size, high - 1)
+
+
+def test_random_numbers_stay_below_their_bound(monkeypatch):
+    monkeypatch.setattr(mg.backend.random, "generator", Highest)
+    assert mg.randint(0, 2**24 + 4, (2,), dtype="float32").tolist() == [2.0**24 + 2] * 2
+    assert mg.randint(0, 2**24 + 4, (2,), dtype="int32").tolist() == [2**24 + 3] * 2
+    for low, high in ((0.0, 1.0), (-1.0, -0.5), (-0.1, 0.1), (-3.0, 0.0)):
+        for dtype in ("float32", "float64"):
+            x = mg.nn.init.uniform_(mg.zeros(2, dtype=dtype), low, high).numpy()
+            assert (low <= x).all()
+            assert (x < high).all()
+    assert mg.nn.init.uniform_(mg.zeros(2), 0.5, 0.5).tolist() == [0.5, 0.5]
 
 
 def test_tensor_copies_and_from_numpy_shares():
@@ -48,7 +178,7 @@ def test_tensor_copies_and_from_numpy_shares():
         ({1: 2}, TypeError),
     ],
 )
-def test_what_are_no_numbers_is_refused(data, error):
+def test_tensor_rejects_other_types(data, error):
     with pytest.raises(error, match="expected"):
         mg.tensor(data)
 
@@ -69,7 +199,7 @@ def test_constants_and_ranges():
         mg.zeros(1.5)
 
 
-def test_random_numbers_repeat_from_the_seed_and_leave_numpys_alone():
+def test_seed_repeats_draws_and_spares_numpys_generator():
     np.random.seed(0)
     state = np.random.get_state()[1].copy()
     mg.manual_seed(5)
@@ -110,7 +240,7 @@ def test_promotion_is_torchs(name, one, other):
         assert ours.tolist() == theirs.tolist()
 
 
-def test_a_mixed_gradient_comes_back_in_each_dtype():
+def test_gradients_have_the_dtype_of_each_input():
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     w = mg.tensor([3.0, 4.0], dtype=mg.float64, requires_grad=True)
     (x * w).sum().backward()
@@ -128,7 +258,7 @@ def test_float32_stays_float32(shape):
     assert x.grad.shape == shape
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_operands():
     x = mg.ones(2)
     assert (x * np.float64(2)).dtype == mg.float32
     assert (np.float32(2) * x).tolist() == [2.0, 2.0]
@@ -139,7 +269,7 @@ def test_numbers_of_numpy_are_numbers():
             bad + x
 
 
-def test_clip_takes_numbers_and_says_so():
+def test_clip_takes_numbers_only():
     assert mg.clip(mg.tensor([-1.0, 3.0]), 0, 2).tolist() == [0.0, 2.0]
     with pytest.raises(TypeError, match="use maximum and minimum"):
         mg.clip(mg.ones(2), min=mg.ones(2))
@@ -167,3 +297,45 @@ def test_repr():
     assert repr(mg.tensor(1.0, requires_grad=True)) == "tensor(1., requires_grad=True)"
     assert repr(mg.ones(1, dtype=mg.float64)) == "tensor([1.], dtype=float64)"
     assert "grad_fn=<mul>" in repr(mg.ones(1, requires_grad=True) * 2)
+
+
+def test_tensor_of_ragged_rows_raises():
+    with pytest.raises(ValueError, match="expected numbers in rows of equal length"):
+        mg.tensor([[1, 2], [3]])
+
+
+def test_tensor_of_a_tensor_keeps_its_device():
+    x = mg.ones(2, device="strict")
+    assert mg.tensor(x).device == mg.device("strict")
+    assert mg.tensor(x, device="cpu").device == mg.device("cpu")
+    assert mg.tensor(mg.ones(2), device="strict").device == mg.device("strict")
+
+
+def test_tensor_of_a_list_of_tensors_and_numbers():
+    assert mg.tensor([mg.tensor(1.0), 2.0]).tolist() == [1.0, 2.0]
+    assert mg.tensor([[3, 4], mg.tensor([5, 6])]).tolist() == [[3, 4], [5, 6]]
+
+
+def test_full_accepts_a_length_or_a_shape():
+    assert mg.full(2, 7).tolist() == [7, 7]
+    assert mg.full((1, 2), 0.5).tolist() == [[0.5, 0.5]]
+
+
+def test_arange_dtype_follows_its_numbers():
+    assert mg.arange(3).dtype == "int64"
+    assert mg.arange(0.5, 2).dtype == "float32"
+    assert mg.arange(3, dtype="float64").dtype == "float64"
+
+
+def test_new_tensors_require_no_gradient_by_default():
+    for make in (mg.zeros, mg.ones, mg.rand, mg.randn):
+        assert not make(2).requires_grad
+        assert make(2, requires_grad=True).requires_grad
+    for x in (mg.eye(2), mg.full(2, 1.0), mg.tensor(1.0), mg.arange(2.0)):
+        assert not x.requires_grad
+
+
+def test_randint_of_an_empty_range_raises():
+    with pytest.raises(ValueError, match="randint: expected low < high, got 3 and 3"):
+        mg.randint(3, 3, (2,))
+    assert mg.randint(3, 4, (2,)).tolist() == [3, 3]

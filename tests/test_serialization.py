@@ -1,12 +1,15 @@
 """Weights in files: the round trip, torch's reading of them, and files that are no weights."""
 
+import json
 import os
+import struct
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad import serialization as checkpoint
 from minigrad.serialization import CheckpointError
 
 
@@ -14,7 +17,7 @@ def model():
     return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
 
 
-def test_a_round_trip_keeps_every_bit(tmp_path):
+def test_save_and_load_are_bit_identical(tmp_path):
     ours, path = model(), tmp_path / "weights.safetensors"
     mg.save(ours.state_dict(), path)
     other = model()
@@ -33,13 +36,13 @@ def test_every_dtype_and_shape(tmp_path, dtype, shape):
     assert (again.shape, again.dtype, again.tolist()) == (value.shape, value.dtype, value.tolist())
 
 
-def test_a_transposed_tensor_is_saved_as_it_looks(tmp_path):
+def test_transposed_tensor_is_saved_in_logical_order(tmp_path):
     x = mg.arange(6).reshape(2, 3).T
     mg.save({"x": x}, tmp_path / "x")
     assert mg.load(tmp_path / "x")["x"].tolist() == x.tolist()
 
 
-def test_torch_reads_ours_and_we_read_torchs(tmp_path):
+def test_files_are_exchanged_with_torch(tmp_path):
     torch = pytest.importorskip("torch", reason="torch is the other side of this test")
     from safetensors.torch import load_file, save_file
 
@@ -57,7 +60,7 @@ def test_torch_reads_ours_and_we_read_torchs(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "header"])
-def test_a_damaged_file_is_named(tmp_path, damage):
+def test_corrupt_weights_file_raises_with_its_name(tmp_path, damage):
     path = tmp_path / "weights.safetensors"
     mg.save(model().state_dict(), path)
     whole = path.read_bytes()
@@ -68,12 +71,12 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         mg.load(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_weights_file_raises_with_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         mg.load(tmp_path / "nowhere")
 
 
-def test_a_link_stays_a_link_and_the_file_gets_the_usual_permissions(tmp_path):
+def test_save_keeps_links_and_default_permissions(tmp_path):
     (tmp_path / "plain").write_text("")
     (tmp_path / "link").symlink_to("weights")
     mg.save({"x": mg.ones(2)}, tmp_path / "link")
@@ -86,3 +89,24 @@ def test_only_tensors_by_name_are_saved(tmp_path):
         with pytest.raises(TypeError, match="expected Tensors by name"):
             mg.save(state, tmp_path / "x")
     assert not os.listdir(tmp_path)
+
+
+def test_load_of_a_bool_other_than_0_and_1_raises(tmp_path):
+    header = json.dumps({"x": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    path = tmp_path / "weights"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\x00\x01")
+    assert mg.load(path)["x"].tolist() == [False, True]
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\x00\x02")
+    with pytest.raises(CheckpointError, match="x is bool, but has bytes other than 0 and 1"):
+        mg.load(path)
+
+
+def test_load_of_a_read_only_array_is_writeable(tmp_path, monkeypatch):
+    def read_only(content):
+        array = np.ones(2)
+        array.flags.writeable = False
+        return {"x": array}
+
+    mg.save({"x": mg.ones(2)}, tmp_path / "weights")
+    monkeypatch.setattr(checkpoint, "from_bytes", read_only)
+    assert mg.load(tmp_path / "weights")["x"].fill_(3.0).tolist() == [3.0, 3.0]

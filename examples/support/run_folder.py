@@ -15,7 +15,7 @@ from typing import Any
 
 import minigrad as mg
 from minigrad import backend, data, nn, optim
-from minigrad.serialization import UNFINISHED, write_atomically
+from minigrad.serialization import TEMPORARY_SUFFIX, write_atomically
 
 from . import checkpoint, loss_surface, plots
 from .checkpoint import History
@@ -62,7 +62,7 @@ class RunFolder:
             folder.mkdir(parents=True, exist_ok=True)
             for name in () if resume else ("checkpoint.safetensors", *self.files):
                 (folder / name).unlink(missing_ok=True)  # files of an earlier run
-            for temporary in folder.glob(f"*{UNFINISHED}"):  # of a run that was killed
+            for temporary in folder.glob(f"*{TEMPORARY_SUFFIX}"):  # of a run that was killed
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             if error.errno not in DISK_ERRORS:

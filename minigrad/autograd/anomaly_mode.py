@@ -71,7 +71,7 @@ class detect_anomaly(Block):
         line = detect_anomaly.user_line()
         check_output(op.name, by_name(op.array_names, args), output, line)
         if node is not None:
-            node.evidence = CallSite(line, [hash_of(value) for value in (*args, output)])
+            node.call_site = CallSite(line, [hash_of(value) for value in (*args, output)])
 
     @staticmethod
     def check_sum(first: Any, second: Any, total: Any) -> None:
@@ -84,7 +84,7 @@ class detect_anomaly(Block):
     def checked_vjps(node: Node, vjps: Sequence[VJP | None], y: Any) -> list[VJP | None]:
         """The VJPs of a node, each with a check of what it reads and what it returns; y is the node's output."""
         op, names = node.op.name, node.op.array_names
-        call = getattr(node, "evidence", None)
+        call = getattr(node, "call_site", None)
         line = call.line if call else "a forward outside detect_anomaly(): put it inside to see the line"
         inputs = by_name(names, node.inputs)
 

@@ -180,7 +180,8 @@ class set_grad_enabled(no_grad):
         _set_mode(mode)
 
     def __enter__(self) -> Any:
-        _set_mode(self.previous)
+        if not self._is_owned():
+            _set_mode(self.previous)
         return super().__enter__()
 
     def __call__(self, function: Any) -> Any:

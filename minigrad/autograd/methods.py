@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import backend
 from .errors import ShapeError
 from .indexing import check_bounds, index_steps
+from .version_counter import clock
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -43,6 +44,12 @@ def is_operand(other: Any) -> bool:
     return isinstance(other, (TensorMethods, Number, backend.numpy.ndarray))
 
 
+def note_range(labels: Any, host: Any) -> None:
+    """Note (minimum, maximum) of labels that were copied from an array of the host."""
+    if host.size:
+        labels._value_range = int(host.min()), int(host.max()), next(clock)
+
+
 class MinMax(NamedTuple):
     """The result of `max(dim)` and `min(dim)`: values, and their indices along `dim`. In torch: `return_types.max`."""
 
@@ -58,7 +65,7 @@ class TensorMethods:
     dtype: Any
     device: Any
     requires_grad: Any
-    _value_range: Any
+    ndim: Any
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
 
@@ -275,8 +282,8 @@ class TensorMethods:
             result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
         if device is not None and backend.device(device) != self.device:
             result = OPS["move"](result, device=backend.device(device), source=self.device)
-        if self._value_range is not None and self.dtype.kind in "iu" and result.dtype == self.dtype:
-            result._value_range = self._value_range
+            if self.ndim == 1 and self.dtype.kind in "iu" and self.device.type == "cpu" and result.dtype == self.dtype:
+                note_range(result, self.array)  # a loss that read the labels on the device would wait for it
         return result
 
     def cpu(self) -> Tensor:

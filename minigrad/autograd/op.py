@@ -1,16 +1,17 @@
 """`@op`: write an op as a function of arrays, use it as a function of Tensors.
 
-The body of an op returns the output y and, for each array that went in, its VJP: the function that maps g = dL/dy to
-dL/dx. All else is done here, once for every op. A call is five steps:
+The body of an op returns the output y and, for each input array, its VJP: the function that maps g = dL/dy to dL/dx.
+Everything else is done here, once for every op. A call has five steps:
 
-    bind      arguments -> arrays and options
-    unwrap    Tensors -> arrays, and the namespace `xp` of the library that owns them
+    bind      arguments -> arrays and options (only if there are options)
+    unwrap    Tensors -> arrays, and the namespace `xp` of their library, NumPy or CuPy
     promote   arrays of different dtypes -> one dtype (only if needed)
     run       the body computes y and the VJPs
     record    a Node joins the graph, if an input requires a gradient
 
-In the backward pass `conform` undoes broadcasting. In torch the same pair is an entry of derivatives.yaml, in HIPS
-autograd `primitive` and `defvjp`.
+The body computes with broadcasting, and so may return gradients of the broadcast shape. In the backward pass, `conform`
+sums them to the shape of the input. A VJP written here is what torch has in derivatives.yaml, and HIPS autograd in
+`defvjp`.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class TensorNamespace(SimpleNamespace):
     """minigrad's ops under NumPy's names: the array namespace `xp` of Tensors.
 
     The body of an op calls `xp.exp(x)` and `x * y`. With NumPy as `xp` it computes arrays. With this namespace the same
-    body computes Tensors, so its VJPs are recorded like any other computation and can themselves be differentiated. One
-    formula thus serves gradients of every order. In torch: `create_graph=True`.
+    body computes Tensors, so the calls of its VJPs are recorded like any other computation and can be differentiated
+    themselves. One formula thus serves gradients of every order, as `create_graph=True` needs them.
     """
 
 
@@ -43,22 +44,22 @@ tensor_namespace = TensorNamespace()
 
 
 class Op(OpDescription):
-    """One op: its description, and what the backward pass needs of it."""
+    """One op: its description, and what the backward pass needs from it."""
 
     def check_differentiable(self, args: tuple[Any, ...], vjps: Sequence[VJP | None]) -> None:
         """Raise TypeError if an argument requires a gradient but has no VJP."""
         for name, arg, vjp in zip(self.array_names, args, vjps):
             if vjp is None and isinstance(arg, Tensor) and arg.requires_grad:
-                raise TypeError(f"{self.name}: has no gradient for `{name}`; use {name}.detach()")
+                raise TypeError(f"{self.name}: not differentiable with respect to `{name}`; use {name}.detach()")
 
     def differentiable_vjps(self, node: Node) -> Sequence[VJP | None]:
-        """The VJPs of a node as functions of Tensors whose ops are recorded: for gradients of gradients."""
+        """The VJPs of a node for gradients of gradients: the body runs again, on the Tensors themselves."""
         return self.body(tensor_namespace, *node.inputs, **node.kwargs)[1]
 
     def conform(self, dx: Any, x: Tensor, position: int) -> Any:
-        """The result of a VJP as a gradient of x: an array, with broadcasting undone.
+        """The result of a VJP with the shape of x: broadcasting is undone here, so that no VJP has to.
 
-        Raises RuntimeError if it still has another shape or dtype than x.
+        Raises RuntimeError if its shape or dtype still differs from that of x.
         """
         dx, array = as_array(dx), x.array
         if dx.shape != array.shape:
@@ -76,11 +77,11 @@ class Op(OpDescription):
 def unbroadcast(g: Any, shape: tuple[int, ...], core_ndim: int) -> Any:
     """Sum g over the axes that broadcasting added or stretched, so that its shape becomes `shape`.
 
-    A broadcast element was used many times, so its gradient is a sum. The last `core_ndim` axes did not broadcast.
+    A broadcast element was used many times, so its gradient is a sum. The last `core_ndim` axes do not broadcast.
     """
     added = g.ndim - len(shape)
     broadcast_ndim = max(len(shape) - core_ndim, 0)
-    stretched = (added + i for i in range(broadcast_ndim) if shape[i] == 1 != g.shape[added + i])
+    stretched = (added + i for i in range(broadcast_ndim) if shape[i] == 1 and g.shape[added + i] != 1)
     axes = (*range(added), *stretched)
     if not axes:
         return g
@@ -94,17 +95,18 @@ def op(
     """Make an op of `body(xp, *arrays, **options) -> (output, vjps)` and register it in OPS under the body's name.
 
     Args:
-        signature: the shapes, in NumPy's notation for generalised ufuncs; see `OpDescription`.
-        float_only: integer arguments are cast to float32.
-        one_dtype: arguments of different dtypes raise, as in torch's matrix products, instead of being promoted.
+        signature: the shapes, in NumPy's notation for generalised ufuncs: "(),()->()" is elementwise, and
+            "(n,k),(k,m)->(n,m)" a matrix product; see `OpDescription`.
+        float_only: promote integer arguments to float32.
+        one_dtype: raise TypeError for arguments of different dtypes, as torch's matrix products, instead of promoting.
 
     Raises:
         ValueError: another module has an op of this name.
 
-    The body's positional parameters are arrays, its keyword-only ones are options. `xp` is the library that owns the
-    arrays. A VJP maps g = dL/doutput to dL/dargument, of the shape that the argument has after broadcasting. It returns
-    a new array, g, or a view of g. Use None for an argument that is not differentiable, and `()` instead of the VJPs if
-    the output is not differentiable at all.
+    The body's positional parameters are arrays, its keyword-only ones are options. `xp` is the library of the arrays. A
+    VJP maps g = dL/dy to dL/dx, which may still have the broadcast shape. It returns either a new array, or g itself,
+    or a view of g. Use None for an input that is not differentiable, and `()` in place of the VJPs if the output is not
+    differentiable at all.
 
     Example:
         >>> import minigrad as mg
@@ -124,18 +126,18 @@ def op(
 
     def decorate(body: Callable[..., Any]) -> Callable[..., Tensor]:
         self = Op(body, signature, float_only, one_dtype)
-        taken = OPS.get(self.name)
-        if taken is not None and taken.op.body.__module__ != body.__module__:  # type: ignore[attr-defined]
-            raise ValueError(f"op: the name {self.name!r} is taken by an op of {taken.__module__}; choose another")
-        most = len(self.array_names) if not self.variadic else 0
-        numbers = (int, float) if all(self.accepts_number) else ()  # accepted as they are, beside Tensors
+        existing = OPS.get(self.name)  # of the same module: a body that was edited and run again
+        if existing is not None and existing.op.body.__module__ != body.__module__:  # type: ignore[attr-defined]
+            raise ValueError(f"op: the name {self.name!r} is taken by an op of {existing.__module__}; choose another")
+        max_positional = len(self.array_names) if not self.variadic else 0
+        numbers = (int, float) if all(self.accepts_number) else ()  # accepted alongside Tensors
 
         @wraps(body)
         def apply(*args: Any, **options: Any) -> Tensor:
-            if options or len(args) > most:
+            if options or len(args) > max_positional:
                 args, options = bind(self, args, options)
             arrays, xp, requires_grad = unwrap(args, numbers)
-            if xp is None:
+            if xp is None:  # the dtypes differ
                 args = promote(self, args)
                 arrays, xp, requires_grad = unwrap(args, None)
             try:

@@ -358,16 +358,14 @@ def differentiate(
             return backend.ignore_fp_warnings(backward_pass, outputs, initial, keep, retain_graph, True)
     found = backend.ignore_fp_warnings(backward_pass, outputs, initial, keep, retain_graph)
     taken = {id(memory_of(g)) for g in initial}  # memory that a gradient must not alias
-    owned = []
-    for x, g in found:  # a VJP may have returned its argument, or a view of it
+    for position, (x, g) in enumerate(found):  # a VJP may have returned its argument, or a view of it
         memory = g if g.base is None else memory_of(g)
         whole = memory is g or (getattr(memory, "size", -1) == g.size and getattr(g.flags, "writeable", True))
-        if not whole or id(memory) in taken or g.strides != x.array.strides:
-            g = copied_like(g, x.array)
-        else:
+        if whole and id(memory) not in taken and g.strides == x.array.strides:
             taken.add(id(memory))
-        owned.append((x, g))
-    return owned
+        else:
+            found[position] = x, copied_like(g, x.array)
+    return found
 
 
 def copied_like(array: Any, like: Any) -> Any:

@@ -24,8 +24,9 @@ class _Write:
     line: str  # of the user's program, under detect_anomaly
     time: int
 
-    def __init__(self, memory: Any) -> None:
+    def __init__(self, memory: Any, line: str, time: int) -> None:
         key = id(memory)
+        self.line, self.time = line, time
         self.memory = weakref.ref(memory, lambda _: _writes.pop(key, None))  # the entry goes with the memory
 
 
@@ -50,15 +51,18 @@ def tick() -> int:
     return latest
 
 
-def bump_version(array: Any) -> None:
-    """Note that the memory of an array has been written to."""
+def bump_version(*arrays: Any) -> None:
+    """Note that the memory of these arrays is written to. Call it before the write, in case it is interrupted."""
     global latest
-    memory = memory_of(array)
-    write = _writes.get(id(memory))
-    if write is None:
-        write = _writes[id(memory)] = _Write(memory)
-    write.line = current_monitor().user_line() if monitors and current_monitor() else ""
-    write.time = latest = next(clock)
+    line = current_monitor().user_line() if monitors and current_monitor() else ""
+    time = latest = next(clock)
+    for array in arrays:
+        memory = array if array.base is None else memory_of(array)
+        write = _writes.get(id(memory))
+        if write is None:
+            _writes[id(memory)] = _Write(memory, line, time)
+        else:
+            write.line, write.time = line, time
 
 
 def written_since(array: Any, time: int) -> bool:

@@ -55,7 +55,8 @@ library("cpu")
 def from_python(data: Any, dtype: Any = None) -> numpy.ndarray:
     """A new NumPy array of nested lists, numbers or arrays. Python floats become float32, as in torch.
 
-    Raises TypeError for strings, objects and unsupported dtypes, ValueError for ragged lists.
+    Raises TypeError for strings, objects and unsupported dtypes, ValueError for ragged lists and for numbers outside
+    the range of an integer `dtype`. Arrays are cast as NumPy and torch do, modulo 2ⁿ.
     """
     try:
         array = numpy.asarray(data).copy()
@@ -66,7 +67,17 @@ def from_python(data: Any, dtype: Any = None) -> numpy.ndarray:
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected numbers, got {type(data).__name__} of dtype {array.dtype}")
     target = dtype_of(dtype if dtype is not None else array.dtype.newbyteorder("="))
+    if target.kind in "iu" and array.size and (not hasattr(data, "dtype") or isinstance(data, numpy.generic)):
+        check_range(array.min().item(), array.max().item(), target)
     return ignore_fp_warnings(lambda: array.astype(target, copy=False))
+
+
+def check_range(low: float, high: float, dtype: DType) -> None:
+    """Raise ValueError unless numbers from `low` to `high`, truncated, are in the range of an integer dtype."""
+    least, greatest = int(numpy.iinfo(dtype).min), int(numpy.iinfo(dtype).max)
+    if not (least - 1 < low and high < greatest + 1):
+        given = low if low <= least - 1 else high
+        raise ValueError(f"expected numbers from {least} to {greatest} for dtype {dtype}, got {given}")
 
 
 def format_array(array: Array, prefix: str) -> str:

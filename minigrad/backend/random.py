@@ -55,3 +55,12 @@ def new_generator(*seeds: int) -> numpy.random.Generator:
         raise ValueError(f"seed: expected an integer of 0 or more, got {', '.join(map(str, seeds))}")
     first, *parts = (int(seed) for seed in seeds)
     return numpy.random.default_rng(numpy.random.SeedSequence(first, spawn_key=parts))
+
+
+def below(values: Any, high: float, dtype: Any) -> Any:
+    """Numbers below `high`, cast to `dtype`; those that the cast rounds up to `high` become the largest below it."""
+    cast = values.astype(dtype, copy=False)
+    if cast.dtype.kind == "f" and cast.size and cast.max() >= high:
+        limit = cast.dtype.type(high)
+        cast = numpy.minimum(cast, limit if limit < high else numpy.nextafter(limit, cast.dtype.type(-numpy.inf)))
+    return cast

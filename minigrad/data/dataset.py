@@ -1,4 +1,4 @@
-"""What a dataset is, and the three that are made of what is there already: Tensors, and parts of a dataset."""
+"""Datasets: the interface, and three datasets made of Tensors or of other datasets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from numbers import Integral, Real
 from typing import Any
 
 from .. import backend, ops
-from ..autograd.tensor import Tensor, wrap
+from ..autograd.errors import ShapeError
+from ..autograd.tensor import Tensor, expect_tensor, note_value_range, value_range, wrap
 
 
 class Dataset:
-    """Samples by number: `len(dataset)` of them, `dataset[i]` is one, mostly a pair (input, label).
+    """The interface of a dataset: `len(dataset)` samples, of which `dataset[i]` is one, often a pair (input, label).
 
-    Any object with these two serves; the DataLoader then puts a batch together item by item. A dataset that can pick
-    whole batches is asked for them instead, which is much faster. It also has
+    Any object with these two methods is a dataset. It may also define torch's `__getitems__(indices)`, which fetches a
+    batch at once. It returns either a list of samples, which the DataLoader stacks, or a tuple of Tensors, which is the
+    batch; that is much faster. `indices` is a list of integers; a dataset with an attribute `device` gets a range, or
+    an int64 array on that device.
 
-    `gather(index)`        a tuple of Tensors, the samples at `index`: an int64 array on its device, or a slice
-    `device`               where it lives; the CPU if it does not say
-    `gathers`              False while batches must be made item by item after all; True if it does not say
-    `label_ranges(index)`  may be left out: for each Tensor of `gather(index)` its (least, greatest) element, or None
+    Example:
+        >>> import minigrad as mg
+        >>> class Squares(mg.data.Dataset):
+        ...     def __len__(self):
+        ...         return 4
+        ...
+        ...     def __getitem__(self, index):
+        ...         return float(index), index**2
+        >>> x, y = next(iter(mg.data.DataLoader(Squares(), batch_size=4)))
+        >>> y
+        tensor([0, 1, 4, 9])
     """
 
     def __getitem__(self, index: Any) -> Any:
@@ -31,61 +41,100 @@ class Dataset:
         raise NotImplementedError(f"{type(self).__name__}: a Dataset defines __getitem__(index) and __len__()")
 
 
-def gathers(dataset: Any) -> bool:
-    """Whether a dataset hands out whole batches."""
-    return hasattr(dataset, "gather") and getattr(dataset, "gathers", True)
+def fetch_batch(dataset: Any, indices: Any) -> Any:
+    """The samples at `indices`, a range or an array: a tuple of Tensors or a list of samples; see `Dataset`."""
+    indices = indices if hasattr(dataset, "device") else as_list(indices)
+    return dataset.__getitems__(indices) if fetches_batches(type(dataset)) else fetch_samples(dataset, indices)
 
 
-def label_ranges(tensors: Sequence[Tensor | None], index: Any = slice(None)) -> tuple[tuple[int, int] | None, ...]:
-    """(least, greatest) element at `index` of each Tensor of integers, None for others; one copy to the host in all."""
-    rows = [None if tensor is None or tensor.dtype.kind not in "iu" else tensor.array[index] for tensor in tensors]
-    looked = [array for array in rows if array is not None and array.size]
-    if not looked:
-        return (None,) * len(rows)
-    owner = backend.library_of(looked[0])
-    ends = owner.xp.stack([end for array in looked for end in (array.min(), array.max())])
-    numbers = iter(owner.to_host(ends).tolist())
-    return tuple(None if array is None or not array.size else (next(numbers), next(numbers)) for array in rows)
+def fetches_batches(kind: type) -> bool:
+    """Whether a class defines `__getitems__`. It does not count if a subclass overrides `__getitem__` alone."""
+    for base in kind.__mro__:
+        if "__getitems__" in vars(base) or "__getitem__" in vars(base):
+            return "__getitems__" in vars(base)
+    return False
 
 
-def pick(array: Any, index: Any) -> Any:
-    """The rows at `index`, a slice or positions known to be there, in memory of their own."""
-    return array[index].copy() if isinstance(index, slice) else array.take(index, axis=0)  # faster than array[index]
+def fetch_samples(dataset: Any, indices: Any) -> list[Any]:
+    """The samples at `indices`, one by one."""
+    return [dataset[i] for i in as_list(indices)]
 
 
-def gather(tensor: Tensor, index: Any) -> Tensor:
-    """The same of a Tensor."""
-    return ops.getitem(tensor, index=index) if tensor._requires_grad else wrap(pick(tensor.array, index))
+def as_list(indices: Any) -> list[int]:
+    """A range, an array or a list of integers as a list of Python integers."""
+    return indices.tolist() if hasattr(indices, "tolist") else list(indices)
+
+
+def take_rows(tensor: Tensor, indices: Any) -> Tensor:
+    """A copy of the rows at `indices`, a range or an array of integers on the same device."""
+    if isinstance(indices, range):
+        indices = slice(indices.start, indices.stop)
+    if tensor._requires_grad:
+        return ops.getitem(tensor, index=indices)
+    array = tensor.array
+    return wrap(array[indices].copy() if isinstance(indices, slice) else array.take(indices, axis=0))  # a fast index
+
+
+def take_labels(tensor: Tensor, indices: Any) -> Tensor:
+    """As `take_rows`; on a GPU the rows carry the range of the whole Tensor, so that a loss need not wait for them."""
+    rows = take_rows(tensor, indices)
+    if not isinstance(rows.array, backend.numpy.ndarray):  # on the host, reading labels costs less than trusting a note
+        note_value_range(rows, integer_range(tensor))
+    return rows
+
+
+def integer_range(tensor: Tensor) -> tuple[int, int] | None:
+    """(minimum, maximum) of a Tensor of integers, computed only if it was modified since the last call; else None."""
+    if tensor.array.dtype.kind not in "iu" or not tensor.array.size:
+        return None
+    ends = value_range(tensor)
+    if ends is None:
+        library = backend.library_of(tensor.array)
+        low, high = library.to_host(library.xp.stack([tensor.array.min(), tensor.array.max()])).tolist()
+        ends = low, high
+        note_value_range(tensor, ends)
+    return ends
 
 
 class TensorDataset(Dataset):
-    """Sample i is the tuple of the rows i of `tensors`, which are all (N, ...) and on one device.
+    """Tensors as a dataset: sample i is the tuple of their rows i.
 
-    Raises TypeError for what is no Tensor, ValueError where the lengths differ, RuntimeError for two devices.
+    Args:
+        tensors: one or more of shape (N, ...), on one device.
+
+    Raises:
+        TypeError: an argument is not a Tensor.
+        ShapeError: the lengths differ, or a Tensor has no axes.
+        RuntimeError: the Tensors are on two devices.
+
+    Example:
+        >>> import minigrad as mg
+        >>> dataset = mg.data.TensorDataset(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([0, 1]))
+        >>> dataset[1]
+        (tensor([3., 4.]), tensor(1))
     """
 
     def __init__(self, *tensors: Tensor) -> None:
         if not tensors:
             raise ValueError("TensorDataset: expected at least one Tensor, got none")
         for tensor in tensors:
-            if not isinstance(tensor, Tensor):
-                raise TypeError(f"TensorDataset: expected Tensors, got {type(tensor).__name__}; write tensor(...)")
+            expect_tensor("TensorDataset", "samples", tensor)
             if tensor.ndim == 0:
-                raise ValueError("TensorDataset: expected Tensors of samples (N, ...), got a Tensor of shape ()")
+                raise ShapeError("TensorDataset: expected Tensors of samples (N, ...), got a Tensor of shape ()")
         if len({len(tensor) for tensor in tensors}) > 1:
-            raise ValueError(
-                f"TensorDataset: expected one number of samples, got {' and '.join(str(len(t)) for t in tensors)}"
-            )
+            lengths = " and ".join(str(len(tensor)) for tensor in tensors)
+            raise ShapeError(f"TensorDataset: expected Tensors of equal length, got {lengths}")
         for tensor in tensors:
             if tensor.device != tensors[0].device:
                 raise RuntimeError(
-                    f"TensorDataset: expected Tensors on one device, got {tensors[0].device} and {tensor.device}"
+                    f"TensorDataset: expected Tensors on one device, got {tensors[0].device} and {tensor.device}; "
+                    f"use x.to('{tensor.device}')"
                 )
         self.tensors = tensors
 
     @property
     def device(self) -> backend.device:
-        """Where the Tensors live."""
+        """The device of the Tensors."""
         return self.tensors[0].device
 
     def __len__(self) -> int:
@@ -94,41 +143,43 @@ class TensorDataset(Dataset):
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
         return tuple(tensor[index] for tensor in self.tensors)
 
-    def gather(self, index: Any) -> tuple[Tensor, ...]:
-        """The samples at `index`, an int64 array or a slice: one Tensor (B, ...) for each of `tensors`."""
-        return tuple([gather(tensor, index) for tensor in self.tensors])
-
-    def label_ranges(self, index: Any = slice(None)) -> tuple[tuple[int, int] | None, ...]:
-        """(least, greatest) element of each Tensor of integers at `index`, None for others."""
-        return label_ranges(self.tensors, index)
+    def __getitems__(self, indices: Any) -> tuple[Tensor, ...]:
+        return tuple([take_labels(tensor, indices) for tensor in self.tensors])
 
 
 class Subset(Dataset):
-    """The samples of `dataset` at the numbers `indices`, in that order.
+    """The samples of `dataset` at `indices`, in that order.
 
-    Raises TypeError for what are no integers, IndexError for one that the dataset does not have.
+    Args:
+        dataset: any dataset.
+        indices: integers; negative ones count from the end.
+
+    Raises:
+        TypeError: an index is not an integer.
+        IndexError: an index is out of range.
+
+    Example:
+        >>> import minigrad as mg
+        >>> subset = mg.data.Subset(["a", "b", "c"], [2, 0])
+        >>> [subset[i] for i in range(len(subset))]
+        ['c', 'a']
     """
 
     def __init__(self, dataset: Any, indices: Iterable[Any]) -> None:
-        given = list(indices)
-        if not all(isinstance(i, Integral) or hasattr(i, "__index__") for i in given):
-            raise TypeError(f"Subset: expected integers as indices, got {given[:3]}")
+        indices = list(indices)
+        if not all(isinstance(i, Integral) or hasattr(i, "__index__") for i in indices):
+            raise TypeError(f"Subset: expected integers as indices, got {indices[:3]}")
         self.dataset = dataset
-        self.indices = [operator.index(i) for i in given]
+        self.indices = [operator.index(i) for i in indices]
         n = len(dataset)
         for i in self.indices:
             if not -n <= i < n:
                 raise IndexError(f"Subset: expected indices from {-n} to {n - 1}, got {i}")
-        self._positions = backend.numpy.array(self.indices, dtype=backend.int64)
-
-    @property
-    def gathers(self) -> bool:
-        """Whether the dataset hands out whole batches."""
-        return gathers(self.dataset)
+        self._array = backend.numpy.array(self.indices, dtype=backend.int64)
 
     @property
     def device(self) -> backend.device:
-        """Where the dataset lives."""
+        """The device of the dataset."""
         return backend.device(getattr(self.dataset, "device", "cpu"))
 
     def __len__(self) -> int:
@@ -137,46 +188,48 @@ class Subset(Dataset):
     def __getitem__(self, index: Any) -> Any:
         return self.dataset[self.indices[index]]
 
-    def positions(self, index: Any) -> Any:
-        """The numbers in `dataset` of the samples at `index`, on its device."""
-        if backend.library_of(self._positions).device != self.device:
-            self._positions = backend.to_device(self._positions, self.device)
-        return self._positions[index]
-
-    def gather(self, index: Any) -> tuple[Tensor, ...]:
-        """The samples at `index`, an int64 array or a slice, as the dataset gathers them."""
-        return self.dataset.gather(self.positions(index))
-
-    def label_ranges(self, index: Any = slice(None)) -> Any:
-        """(least, greatest) element of each Tensor of integers at `index`, None for others."""
-        look = getattr(self.dataset, "label_ranges", None)
-        return () if look is None else look(self.positions(index))
+    def __getitems__(self, indices: Any) -> Any:
+        if backend.library_of(self._array).device != self.device:
+            self._array = backend.to_device(self._array, self.device)
+        return fetch_batch(self.dataset, take_rows(wrap(self._array), indices).array)
 
 
 def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None) -> list[Subset]:
-    """The samples in random order, dealt out to one Subset for each of `lengths`.
+    """Split a dataset at random into one Subset for each of `lengths`.
 
-    `lengths` are numbers of samples with sum N, or fractions with sum 1: each part then has floor(N · fraction)
-    samples, and what is left goes to the first parts, one each. With a seed the split is the same every time; without,
-    the shared generator is used (`manual_seed`). Raises TypeError or ValueError for lengths that do not fit.
+    Args:
+        dataset: N samples.
+        lengths: numbers of samples with sum N, or fractions with sum 1. A fraction stands for floor(N · fraction)
+            samples; the remaining samples go to the first parts, one each.
+        seed: makes the split reproducible; by default the shared generator is used (`manual_seed`).
+
+    Raises:
+        TypeError: `lengths` are not numbers.
+        ValueError: they are negative or have another sum.
+
+    Example:
+        >>> import minigrad as mg
+        >>> train, test = mg.data.random_split(mg.data.Digits(), [0.8, 0.2], seed=0)
+        >>> len(train), len(test)
+        (1151, 287)
     """
-    n, parts = len(dataset), list(lengths)
-    if not parts or not all(isinstance(part, Real) and not isinstance(part, bool) for part in parts):
+    n, lengths = len(dataset), list(lengths)
+    if not lengths or not all(isinstance(length, Real) and not isinstance(length, bool) for length in lengths):
         raise TypeError(f"random_split: expected a list of lengths or fractions, got {lengths!r}")
-    if not all(part >= 0 for part in parts):
-        raise ValueError(f"random_split: expected lengths of 0 or more, got {parts}")
-    if math.isclose(sum(parts), 1):
-        counts = [math.floor(n * part) for part in parts]
+    if not all(length >= 0 for length in lengths):
+        raise ValueError(f"random_split: expected lengths of 0 or more, got {lengths}")
+    if math.isclose(sum(lengths), 1):
+        counts = [math.floor(n * length) for length in lengths]
         for i in range(n - sum(counts)):
             counts[i % len(counts)] += 1
-    elif all(isinstance(part, Integral) for part in parts):
-        counts = [int(part) for part in parts]
+    elif all(isinstance(length, Integral) for length in lengths):
+        counts = [int(length) for length in lengths]
     else:
-        raise ValueError(f"random_split: expected fractions with sum 1, got {parts} with sum {sum(parts)}")
+        raise ValueError(f"random_split: expected fractions with sum 1, got {lengths} with sum {sum(lengths)}")
     if sum(counts) != n:
-        raise ValueError(f"random_split: expected lengths with sum {n}, the number of samples, got {parts}")
-    source = backend.random.generator() if seed is None else backend.random.new_generator(seed)
-    order, stop, subsets = source.permutation(n).tolist(), 0, []
+        raise ValueError(f"random_split: expected lengths with sum {n}, the number of samples, got {lengths}")
+    generator = backend.random.generator() if seed is None else backend.random.new_generator(seed)
+    order, stop, subsets = generator.permutation(n).tolist(), 0, []
     for count in counts:
         start, stop = stop, stop + count
         subsets.append(Subset(dataset, order[start:stop]))

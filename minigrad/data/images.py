@@ -1,4 +1,4 @@
-"""Labelled images that stay bytes until a batch is asked for: a quarter of the memory, and of what goes to a device."""
+"""Datasets of labelled images, kept as bytes: a quarter of the memory of float32, and of the copy to a device."""
 
 from __future__ import annotations
 
@@ -8,15 +8,29 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import backend
+from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, wrap
-from .dataset import Dataset, gather, label_ranges, pick
+from .dataset import Dataset, fetch_samples, take_labels, take_rows
 
 
 class ToTensor:
-    """The transform that torch programs give a dataset: an image as float32 (C, H, W), its bytes divided by 255.
+    """Transform an image to float32 (C, H, W) from 0 to 1: bytes divided by 255. As torchvision's.
 
-    Takes a Tensor, which it returns unchanged, or a PIL image or array of bytes (H, W) or (H, W, C). The image datasets
-    here make such Tensors anyway. Raises TypeError for other dtypes, ValueError for other shapes.
+    The image datasets of minigrad yield such Tensors without it; a Tensor is returned unchanged.
+
+    Raises:
+        TypeError: the dtype of the image is not uint8.
+        ShapeError: it has another number of axes.
+
+    Shape:
+        a PIL image or an array (H, W) or (H, W, C) -> (C, H, W)
+
+    Example:
+        >>> import minigrad as mg
+        >>> image = mg.tensor([[0, 51], [102, 255]], dtype=mg.uint8).numpy()
+        >>> mg.data.ToTensor()(image)
+        tensor([[[0.0, 0.2],
+                 [0.4, 1.0]]])
     """
 
     def __call__(self, image: Any) -> Tensor:
@@ -26,7 +40,7 @@ class ToTensor:
         if pixels.dtype != backend.uint8:
             raise TypeError(f"ToTensor: expected an image of bytes (uint8), got dtype {pixels.dtype}")
         if pixels.ndim not in (2, 3):
-            raise ValueError(f"ToTensor: expected an image (H, W) or (H, W, C), got shape {pixels.shape}")
+            raise ShapeError(f"ToTensor: expected an image (H, W) or (H, W, C), got shape {pixels.shape}")
         channels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return wrap(channels.astype(backend.float32, order="C") / 255)
 
@@ -35,19 +49,33 @@ class ToTensor:
 
 
 class ImageDataset(Dataset):
-    """Grey images with labels. Sample i is the pair (image, label): a Tensor float32 (1, H, W) from 0 to 1, and an int.
+    """Grey images with labels: sample i is (image, label), a float32 Tensor (1, H, W) from 0 to 1 and an int.
 
-    `data`       the images as bytes, uint8 (N, H, W)
-    `targets`    the labels, int64 (N,)
-    `classes`    the names of the labels
-    `transform`  called with the image of each sample, `target_transform` with its label; without them the DataLoader
-                 gets whole batches, which is much faster
+    Args:
+        data: the images as bytes, uint8 (N, H, W).
+        targets: the labels, int64 (N,).
+        transform: applied to the image of each sample.
+        target_transform: applied to the label of each sample. Without transforms whole batches are fetched, which is
+            much faster.
 
-    Raises ValueError or TypeError where shapes, lengths or dtypes are others.
+    Raises:
+        TypeError: another dtype.
+        ShapeError: another shape.
+
+    Attributes:
+        classes: the names of the labels.
+        max_value: the byte that becomes 1.0.
+
+    Example:
+        >>> import minigrad as mg
+        >>> images = mg.data.ImageDataset(mg.zeros(10, 8, 8, dtype=mg.uint8), mg.arange(10))
+        >>> image, label = images[3]
+        >>> image.shape, label
+        ((1, 8, 8), 3)
     """
 
     classes: ClassVar[list[str]]
-    brightest = 255  # the byte that becomes 1.0
+    max_value = 255
 
     def __init__(
         self,
@@ -59,9 +87,13 @@ class ImageDataset(Dataset):
         expect_tensor("ImageDataset", "data", data)
         expect_tensor("ImageDataset", "targets", targets)
         if data.dtype != backend.uint8 or targets.dtype != backend.int64:
-            raise TypeError(f"expected images of uint8 and labels of int64, got {data.dtype} and {targets.dtype}")
+            raise TypeError(
+                f"ImageDataset: expected images of uint8 and labels of int64, got {data.dtype} and {targets.dtype}"
+            )
         if data.ndim != 3 or targets.shape != data.shape[:1]:
-            raise ValueError(f"expected images (N, H, W) and labels (N,), got {data.shape} and {targets.shape}")
+            raise ShapeError(
+                f"ImageDataset: expected images (N, H, W) and labels (N,), got {data.shape} and {targets.shape}"
+            )
         self.data = data
         self.targets = targets
         self.transform = transform
@@ -73,7 +105,7 @@ class ImageDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         index = operator.index(index)
         if not -len(self) <= index < len(self):
-            raise IndexError(f"expected a number of a sample from {-len(self)} to {len(self) - 1}, got {index}")
+            raise IndexError(f"ImageDataset: expected an index from {-len(self)} to {len(self) - 1}, got {index}")
         image: Any = self._images(self.data.array[index][None])
         label: Any = int(self.targets.array[index])
         if self.transform is not None:
@@ -86,35 +118,27 @@ class ImageDataset(Dataset):
         return f"{type(self).__name__}: {len(self)} images {self.data.shape[1]} x {self.data.shape[2]}, {self.device}"
 
     def _images(self, pixels: Any) -> Tensor:
-        """Bytes as floats; divided, as torchvision does: multiplying by 1/255 would give other last bits."""
-        return wrap(pixels.astype(backend.float32) / self.brightest)
+        """Bytes as floats. Dividing, not multiplying by 1/255, gives torchvision's bits."""
+        return wrap(pixels.astype(backend.float32) / self.max_value)
 
     @property
     def device(self) -> backend.device:
-        """Where the images and labels live."""
+        """The device of the images and labels."""
         return self.data.device
 
     def to(self, device: Any) -> ImageDataset:
-        """Move the images, as bytes, and the labels to a device; returns self."""
+        """Move the images and labels to a device; returns self."""
         self.data, self.targets = self.data.to(device), self.targets.to(device)
         return self
 
-    @property
-    def gathers(self) -> bool:
-        """Whether batches come whole: no transform wants to see single images."""
-        return self.target_transform is None and (self.transform is None or type(self.transform) is ToTensor)
-
-    def gather(self, index: Any) -> tuple[Tensor, Tensor]:
-        """The samples at `index`, an int64 array or a slice: images float32 (B, 1, H, W), labels int64 (B,)."""
-        return self._images(pick(self.data.array, index)[:, None]), gather(self.targets, index)
-
-    def label_ranges(self, index: Any = slice(None)) -> tuple[tuple[int, int] | None, ...]:
-        """None for the images, (least, greatest) for the labels at `index`."""
-        return label_ranges((None, self.targets), index)
+    def __getitems__(self, indices: Any) -> Any:
+        if self.target_transform is not None or type(self.transform) not in (type(None), ToTensor):
+            return fetch_samples(self, indices)
+        return self._images(take_rows(self.data, indices).array[:, None]), take_labels(self.targets, indices)
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of all bytes and labels, to record with a run what it was trained on."""
+        """SHA-256 of all images and labels: identifies the data that a model was trained on."""
         to_host = backend.library(self.device).to_host
         pixels: Any = backend.numpy.ascontiguousarray(to_host(self.data.array))
         labels: Any = to_host(self.targets.array).astype("<i8")

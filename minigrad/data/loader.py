@@ -1,4 +1,4 @@
-"""DataLoader: a dataset in batches, every sample once per epoch."""
+"""DataLoader: iterate over a dataset in batches, every sample once per epoch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,41 @@ from numbers import Integral, Number
 from typing import Any
 
 from .. import backend, ops
-from ..autograd.tensor import Tensor, note_value_range
+from ..autograd.errors import ShapeError
+from ..autograd.tensor import Tensor
 from ..creation import tensor
-from .dataset import gathers
+from .dataset import fetch_batch
 
 
 class DataLoader:
-    """Iterating yields the batches of one epoch: lists [x, y] of Tensors for samples (x, y), as torch's.
+    """Iterates over the batches of one epoch. As torch's, it yields lists [x, y] of Tensors for samples (x, y).
 
-    `batch_size`   samples in a batch; the last batch holds what is left, or is left out with `drop_last`
-    `shuffle`      in another random order each epoch; else in the dataset's order
-    `seed`         with it, epoch e has one order in every run; without, the shared generator is used (`manual_seed`)
-    `epoch`        the number of the next epoch, from 0; set it to resume a run
-    `num_workers`, `pin_memory` are accepted, as torch programs pass them, and have no effect
+    Batches of a dataset with `__getitems__` (see `Dataset`) are fetched at once. Those of any other dataset, such as
+    torchvision's, are stacked from single samples: numbers (integers become int64, fractions float64, as in torch),
+    arrays, torch tensors, Tensors, and tuples, lists and dicts of these.
 
-    The order is drawn on the host and moved once per epoch to the dataset's device. A dataset with `gather` (see
-    Dataset) picks whole batches there. Any other, such as a torchvision dataset, is asked for its items, which are put
-    together: numbers (integers become int64, fractions float64, as in torch), arrays, torch tensors, Tensors, and
-    tuples, lists and dicts of these. The range of integer labels is looked at once per epoch and noted on each batch as
-    `label_range`, so that a loss need not look again. Raises TypeError or ValueError for a batch size or seed that is
-    none.
+    Args:
+        dataset: the samples; anything with `__len__` and `__getitem__`.
+        batch_size: the number of samples in a batch; the last batch may be smaller.
+        shuffle: use a new random order in each epoch.
+        drop_last: leave out a last batch that is smaller.
+        seed: makes the orders reproducible: the order of epoch e depends on `seed` and e alone. By default they are
+            drawn from the shared generator (`manual_seed`).
+        num_workers, pin_memory: ignored; for programs written for torch.
+
+    Attributes:
+        epoch: the number of the next epoch, from 0; set it to resume a run.
+
+    Raises:
+        TypeError: `dataset` is not a dataset, or `batch_size`, `seed` or `epoch` is not an integer.
+        ValueError: one of them is negative, or `batch_size` is 0; or the samples of a batch differ in length or keys.
+        ShapeError: the samples of a batch differ in shape.
+
+    Example:
+        >>> import minigrad as mg
+        >>> dataset = mg.data.TensorDataset(mg.arange(5.0), mg.arange(5))
+        >>> [y.tolist() for x, y in mg.data.DataLoader(dataset, batch_size=2)]
+        [[0, 1], [2, 3], [4]]
     """
 
     def __init__(
@@ -45,10 +60,10 @@ class DataLoader:
                 f"DataLoader: expected a dataset with __len__ and __getitem__, got {type(dataset).__name__}"
             )
         self.dataset = dataset
-        self.batch_size = whole("batch_size", batch_size, 1)
+        self.batch_size = check_integer("batch_size", batch_size, 1)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
-        self.seed = None if seed is None else whole("seed", seed, 0)
+        self.seed = None if seed is None else check_integer("seed", seed, 0)
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self.epoch = 0
@@ -59,76 +74,56 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        order = None
+        n, order = len(self.dataset), None
         if self.shuffle:
-            epoch = whole("epoch", self.epoch, 0)
+            epoch = check_integer("epoch", self.epoch, 0)
             source = backend.random.generator() if self.seed is None else backend.random.new_generator(self.seed, epoch)
-            order = source.permutation(len(self.dataset))
+            order = backend.library(getattr(self.dataset, "device", "cpu")).from_host(source.permutation(n))
         self.epoch += 1
-        return self._gathered(order) if gathers(self.dataset) else self._collated(order)
+        return self._batches(range(n) if order is None else order, len(self))
 
-    def _parts(self) -> Iterator[slice]:
-        n = len(self.dataset)
-        return (slice(i * self.batch_size, min((i + 1) * self.batch_size, n)) for i in range(len(self)))
-
-    def _gathered(self, order: Any) -> Iterator[Any]:
-        dataset = self.dataset
-        if order is not None:
-            order = backend.library(getattr(dataset, "device", "cpu")).from_host(order)
-        ranges = dataset.label_ranges(slice(None)) if hasattr(dataset, "label_ranges") else ()
-        for part in self._parts():
-            batch = list(dataset.gather(part if order is None else order[part]))
-            for each, ends in zip(batch, ranges):
-                if ends is not None:
-                    note_value_range(each, ends)
-            yield batch
-
-    def _collated(self, order: Any) -> Iterator[Any]:
-        numbers = range(len(self.dataset)) if order is None else order.tolist()
-        return (collate([self.dataset[i] for i in numbers[part]]) for part in self._parts())
+    def _batches(self, order: Any, count: int) -> Iterator[Any]:
+        for i in range(count):
+            batch = fetch_batch(self.dataset, order[i * self.batch_size : (i + 1) * self.batch_size])
+            yield list(batch) if isinstance(batch, tuple) else collate(batch)
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """The value, or TypeError if it is no integer, ValueError if it is below `least`."""
+def check_integer(name: str, value: Any, minimum: int) -> int:
+    """The value as a Python integer. Raises TypeError for another type, ValueError below the minimum."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"DataLoader: expected an integer as {name}, got {value!r}")
-    if value < least:
-        raise ValueError(f"DataLoader: expected {name} of {least} or more, got {value}")
+    if value < minimum:
+        raise ValueError(f"DataLoader: expected {name} of {minimum} or more, got {value}")
     return int(value)
 
 
-def collate(items: list[Any]) -> Any:
-    """The items of a batch as one: numbers and arrays are stacked along a new first axis, tuples and dicts by part.
-
-    Raises TypeError for an item of another kind, ValueError where shapes or lengths differ.
-    """
-    first = items[0]
+def collate(samples: list[Any]) -> Any:
+    """One batch of samples: numbers and arrays are stacked along a new first axis, tuples and dicts part by part."""
+    first = samples[0]
     if isinstance(first, Tensor):
-        _agree("shape", [item.shape for item in items])
-        return ops.stack(items)
+        check_equal("shape", [sample.shape for sample in samples], ShapeError)
+        return ops.stack(samples)
     if isinstance(first, Mapping):
-        _agree("keys", [sorted(map(str, item)) for item in items])
-        return {key: collate([item[key] for item in items]) for key in first}
+        check_equal("keys", [sorted(map(str, sample)) for sample in samples])
+        return {key: collate([sample[key] for sample in samples]) for key in first}
     if isinstance(first, (tuple, list)):
-        _agree("length", [len(item) for item in items])
-        parts = [collate(list(part)) for part in zip(*items)]
+        check_equal("length", [len(sample) for sample in samples])
+        parts = [collate(list(part)) for part in zip(*samples)]
         return type(first)(*parts) if hasattr(first, "_fields") else parts
     if isinstance(first, float) and not hasattr(first, "dtype"):
-        return tensor(items, dtype=backend.float64)
+        return tensor(samples, dtype=backend.float64)
     if isinstance(first, Number) or hasattr(first, "dtype"):
-        arrays = [backend.from_python(item) for item in items]  # a torch tensor, too, knows how to become an array
-        _agree("shape", [array.shape for array in arrays])
-        batch = Tensor(backend.numpy.stack(arrays))
-        if batch.dtype.kind in "iu" and batch.ndim == 1:
-            note_value_range(batch, (int(batch.array.min()), int(batch.array.max())))
-        return batch
+        arrays = [backend.from_python(sample) for sample in samples]  # accepts torch tensors, too
+        check_equal("shape", [array.shape for array in arrays], ShapeError)
+        return Tensor(backend.numpy.stack(arrays))
     raise TypeError(
-        f"DataLoader: expected items of Tensors, arrays and numbers, or tuples of them, got {type(first).__name__}; "
-        "give the dataset a transform that makes a Tensor of it, such as ToTensor()"
+        f"DataLoader: expected samples of Tensors, arrays and numbers, or tuples of them, got {type(first).__name__}; "
+        "use a transform that makes Tensors, such as ToTensor()"
     )
 
 
-def _agree(what: str, given: list[Any]) -> None:
-    for each in given:
-        if each != given[0]:
-            raise ValueError(f"DataLoader: expected items of one {what} in a batch, got {given[0]} and {each}")
+def check_equal(attribute: str, values: list[Any], error: type[ValueError] = ValueError) -> None:
+    """Raise an error unless the samples of a batch have one value of this attribute."""
+    for value in values:
+        if value != values[0]:
+            raise error(f"DataLoader: expected samples of one {attribute} in a batch, got {values[0]} and {value}")

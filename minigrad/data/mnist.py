@@ -1,4 +1,4 @@
-"""MNIST and FashionMNIST, from the files that torchvision downloads, in the folders where it puts them."""
+"""MNIST and FashionMNIST, read from the files and folders that torchvision uses."""
 
 from __future__ import annotations
 
@@ -18,12 +18,22 @@ SIDE = 28
 
 
 class MNIST(ImageDataset):
-    """60,000 handwritten digits to train, or with `train=False` 10,000 to test, each 28 x 28 bytes.
+    """60,000 handwritten digits to train, 10,000 to test, each of 28 x 28 bytes.
 
-    Reads the IDX files in `root/MNIST/raw`, as .gz or not, and checks magic numbers, lengths, labels and, of the .gz,
-    the published MD5 sums. With `download=True` missing or damaged files are downloaded first, by torchvision. Sample i
-    is (image float32 (1, 28, 28) from 0 to 1, int label), to the bit what torchvision's MNIST gives with ToTensor.
-    Raises DataNotFoundError where files are missing, DataError where one is damaged or the download failed.
+    Sample i is (image, label), a float32 Tensor (1, 28, 28) from 0 to 1 and an int: bit-identical to torchvision's
+    MNIST with ToTensor. The files in `root/MNIST/raw`, compressed or not, are checked: magic numbers, sizes, labels
+    and, if compressed, the published MD5 sums.
+
+    Args:
+        root: the folder of the dataset folders.
+        train: False selects the test set.
+        transform: applied to the image of each sample.
+        target_transform: applied to the label of each sample.
+        download: download missing or corrupt files with torchvision.
+
+    Raises:
+        DataNotFoundError: a file is missing.
+        DataError: a file is corrupt, or the download failed.
     """
 
     classes: ClassVar[list[str]] = [
@@ -60,18 +70,20 @@ class MNIST(ImageDataset):
 
     @property
     def raw_folder(self) -> str:
-        """The folder of the four files."""
+        """The folder of the files."""
         return os.path.join(self.root, self.folder, "raw")
 
     def _read(self) -> tuple[Any, Any]:
-        """The bytes (N, 28, 28) and labels (N,) of the two files of this part, both checked."""
+        """The images (N, 28, 28) and labels (N,) of the training or test set."""
         part = "train" if self.train else "t10k"
         n = self._counts[part]
         data = self._read_file(f"{part}-images-idx3-ubyte", (n, SIDE, SIDE))
         targets = self._read_file(f"{part}-labels-idx1-ubyte", (n,))
         if int(targets.max()) >= len(self.classes):
             path = os.path.join(self.raw_folder, f"{part}-labels-idx1-ubyte")
-            raise idx.damaged(path, f"expected labels from 0 to {len(self.classes) - 1}, got {targets.max()}")
+            raise idx.corrupt_file_error(
+                path, f"expected labels from 0 to {len(self.classes) - 1}, got {targets.max()}"
+            )
         return data, targets.astype(backend.int64)
 
     def _read_file(self, name: str, shape: tuple[int, ...]) -> Any:
@@ -80,14 +92,14 @@ class MNIST(ImageDataset):
                 return idx.read(os.path.join(self.raw_folder, file), shape, self._md5.get(file))
         raise DataNotFoundError(
             f"{self.folder}: expected {name}.gz (or without .gz) in {os.path.abspath(self.raw_folder)}, found neither; "
-            f"write {type(self).__name__}(root, download=True), which needs `pip install torchvision`, or put the four "
+            f"use {type(self).__name__}(root, download=True), which needs `pip install torchvision`, or put the four "
             f"files there: {', '.join(self._md5)}"
         )
 
     def _download(self) -> None:
-        """Let torchvision download into a folder of its own, then move the files in, each in one step.
+        """Download into a temporary folder with torchvision, then move each file in atomically.
 
-        So a download that breaks leaves nothing behind, and of two processes at once both find whole files.
+        A failed download thus leaves nothing behind, and concurrent processes never read a partial file.
         """
         import tempfile  # here, to keep `import minigrad` quick
 
@@ -98,7 +110,7 @@ class MNIST(ImageDataset):
                 downloaded = getattr(datasets, self.folder)(fresh, download=True).raw_folder
                 for file in sorted(os.listdir(downloaded)):
                     os.replace(os.path.join(downloaded, file), os.path.join(self.raw_folder, file))
-        except Exception as error:  # whatever torchvision, the network or the disk come up with
+        except Exception as error:  # from torchvision, the network or the disk
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{self.folder}: the download to {os.path.abspath(self.raw_folder)} failed: {reason}; try again, or "
@@ -107,10 +119,7 @@ class MNIST(ImageDataset):
 
 
 class FashionMNIST(MNIST):
-    """60,000 pictures of clothes to train, or with `train=False` 10,000 to test, each 28 x 28 bytes.
-
-    Read from `root/FashionMNIST/raw`; all else as MNIST.
-    """
+    """60,000 pictures of clothes to train, 10,000 to test, in `root/FashionMNIST/raw`; else as MNIST."""
 
     classes: ClassVar[list[str]] = [
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -126,7 +135,7 @@ class FashionMNIST(MNIST):
 
 
 def import_torchvision() -> Any:
-    """The module torchvision.datasets, or DataError saying what to do where it cannot be imported."""
+    """The module torchvision.datasets. Raises DataError if it cannot be imported."""
     try:
         return importlib.import_module("torchvision.datasets")
     except ModuleNotFoundError as error:
@@ -135,7 +144,7 @@ def import_torchvision() -> Any:
         ) from error
     except Exception as error:  # "operator torchvision::nms does not exist": a build for another torch
         raise DataError(
-            f"download=True needs torchvision, which fails to import ({error}): torch and torchvision here do not fit "
-            "each other; install both from one place, such as "
+            f"download=True needs torchvision, which fails to import ({error}): the installed torch and torchvision "
+            "are incompatible; install both from one index: "
             "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
         ) from error

@@ -1,4 +1,4 @@
-"""Models: Module and Parameter, the layers, the losses. `nn.functional` has the same as functions."""
+"""Modules: layers, losses and containers. `nn.functional` has layers and losses as functions."""
 
 from . import functional, init
 from .layers import (

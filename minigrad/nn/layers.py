@@ -1,4 +1,4 @@
-"""The layers: Linear and Dropout do the work, the activations stand between, Sequential holds them together."""
+"""The layers: Linear, Sequential, Dropout, and the activations as Modules."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from .module import Module, ModuleList, Parameter
 
 
 class Linear(Module):
-    """Y = X Wᵀ + b    X (..., in_features)    W (out_features, in_features)    b (out_features,)
+    """Y = X Wᵀ + b. W and b start as U(-1/√in, 1/√in), torch's default.
 
-    Y is (..., out_features). W and b start as U(-1/√in, 1/√in), torch's default.
+    Shape:
+        X (..., in_features), W (out_features, in_features), b (out_features,) -> Y (..., out_features)
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.Linear(784, 10)(mg.ones(32, 784)).shape
+        (32, 10)
     """
 
     def __init__(
@@ -26,7 +32,7 @@ class Linear(Module):
         if in_features < 1 or out_features < 1:
             raise ValueError(f"Linear: expected sizes of 1 or more, got {in_features} -> {out_features}")
         self.in_features, self.out_features = in_features, out_features
-        # Wᵀ lies row by row in memory: X Wᵀ, and Xᵀ G for its gradient, then read and write in order, which is faster.
+        # Wᵀ is contiguous, which is the faster layout for X Wᵀ and for the gradient Xᵀ G.
         self.weight = Parameter(zeros(in_features, out_features, device=device, dtype=dtype).T)
         self.bias = Parameter(zeros(out_features, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
@@ -46,20 +52,38 @@ class Linear(Module):
 
 
 class Sequential(ModuleList):
-    """y = layerₙ(... layer₂(layer₁(x))): `Sequential(Linear(784, 128), ReLU(), Linear(128, 10))`, or a dict of them."""
+    """y = layerₙ(... layer₂(layer₁(x)))
+
+    Args:
+        layers: Modules, named 0, 1, ...; or one dict of Modules by name. A slice keeps the names, as in torch.
+
+    Raises:
+        TypeError: a layer is not a Module.
+        KeyError: a name has a dot or is that of a method; see `Module.add_module`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> model = mg.nn.Sequential(mg.nn.Linear(784, 128), mg.nn.ReLU(), mg.nn.Linear(128, 10))
+        >>> model(mg.ones(32, 784)).shape
+        (32, 10)
+    """
 
     def __init__(self, *layers: Module | Mapping[str, Module]) -> None:
-        super().__init__()
         if len(layers) == 1 and isinstance(layers[0], Mapping):
             for name, layer in layers[0].items():
-                setattr(self, name, layer)
+                self.add_module(name, layer)
         else:
-            for part in layers:
-                self.append(part)  # type: ignore[arg-type]
+            super().__init__(layers)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(dict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
 
     def forward(self, input: Any) -> Any:
-        for layer in self:
-            input = layer(input)
+        for layer in vars(self).values():
+            if isinstance(layer, Module):
+                input = layer(input)
         return input
 
 
@@ -71,7 +95,11 @@ class Identity(Module):
 
 
 class Flatten(Module):
-    """The axes start_dim to end_dim made one: (N, 1, 28, 28) -> (N, 784)."""
+    """Joins the axes from start_dim to end_dim.
+
+    Shape:
+        (N, d1, ..., dk) -> (N, d1 · ... · dk) by default
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
@@ -84,10 +112,10 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training each element is 0 with probability p, else x / (1 - p); in evaluation y = x."""
+    """In training mode y = 0 with probability p, else x / (1 - p); in evaluation mode y = x."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = F.probability("Dropout", p)
+        self.p = F.check_probability("Dropout", p)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training)
@@ -104,7 +132,7 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """y = x where x > 0, else negative_slope · x"""
+    """y = x if x > 0, else negative_slope · x"""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -131,7 +159,7 @@ class Tanh(Module):
 
 
 class Softplus(Module):
-    """y = log(1 + e^βx) / β, and x itself where βx > threshold"""
+    """y = log(1 + e^βx) / β, or x if βx > threshold"""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = beta, threshold

@@ -1,4 +1,4 @@
-"""The losses as Modules; the formulas and the demands on targets are those of `nn.functional`."""
+"""The losses as Modules. Their formulas, arguments and errors are those of `nn.functional`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from .module import Module
 
 
 class CrossEntropyLoss(Module):
-    """The mean of -log softmax(input)[target]: `functional.cross_entropy`."""
+    """Cross-entropy between logits and labels or probabilities; see `functional.cross_entropy`.
+
+    The class weights are a buffer: they move with the Module and are part of its state_dict.
+
+    Example:
+        >>> import minigrad as mg
+        >>> loss = mg.nn.CrossEntropyLoss()
+        >>> loss(mg.tensor([[2.0, 0.0]]), mg.tensor([0]))
+        tensor(0.1269)
+    """
+
+    weight: Tensor | None
 
     def __init__(
         self,
@@ -18,8 +29,10 @@ class CrossEntropyLoss(Module):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = F.reduction_named(reduction), label_smoothing
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+        self.reduction = F.check_reduction(reduction)
+        self.label_smoothing = F.check_probability("CrossEntropyLoss", label_smoothing, "label_smoothing")
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -33,32 +46,40 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """The mean of -input[target], for log-probabilities: `functional.nll_loss`."""
+    """Negative log-likelihood of labels; see `functional.nll_loss`. The class weights are a buffer."""
+
+    weight: Tensor | None
 
     def __init__(self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
-        self.weight, self.ignore_index, self.reduction = weight, ignore_index, F.reduction_named(reduction)
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction = ignore_index, F.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class MSELoss(Module):
-    """The mean of (input - target)²: `functional.mse_loss`."""
+    """Mean squared error; see `functional.mse_loss`."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = F.reduction_named(reduction)
+        self.reduction = F.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(Module):
-    """Binary cross-entropy of σ(input) with a target from 0 to 1: `functional.binary_cross_entropy_with_logits`."""
+    """Binary cross-entropy of logits; see `functional.binary_cross_entropy_with_logits`. The weights are buffers."""
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(
         self, weight: Tensor | None = None, *, reduction: str = "mean", pos_weight: Tensor | None = None
     ) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, F.reduction_named(reduction), pos_weight
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", pos_weight)
+        self.reduction = F.check_reduction(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(

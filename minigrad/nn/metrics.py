@@ -1,22 +1,38 @@
-"""How good predictions are."""
+"""Metrics of predictions."""
 
 from __future__ import annotations
 
-from ..autograd.tensor import Tensor
+from ..autograd.errors import ShapeError
+from ..autograd.tensor import Tensor, expect_tensor
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> Tensor:
-    """(1/N) Σ_i [argmax_c scores_ic = labels_i]: the fraction of rows whose largest score is at the label.
+    """The fraction of samples whose largest score is that of the label.
 
-    scores (N, C), labels (N,), both on one device -> a float32 Tensor of shape () there, without a copy to the host.
-    Raises TypeError for labels that are no integers, ValueError for other shapes and for no rows at all, RuntimeError
-    for two devices.
+    Args:
+        scores: logits or probabilities.
+        labels: integers.
+
+    Returns:
+        A float32 Tensor on the device of the scores, without a copy to the host.
+
+    Raises:
+        TypeError: an argument is not a Tensor, or the labels are not integers.
+        ShapeError: the shapes do not match, or there are no samples.
+        RuntimeError: the Tensors are on two devices.
+
+    Shape:
+        scores (N, C), labels (N,) -> ()
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.accuracy(mg.tensor([[2.0, 0.0], [0.0, 1.0]]), mg.tensor([0, 0]))
+        tensor(0.5)
     """
-    if not isinstance(scores, Tensor) or not isinstance(labels, Tensor):
-        kinds = f"{type(scores).__name__} and {type(labels).__name__}"
-        raise TypeError(f"accuracy: expected Tensors as scores and labels, got {kinds}; write tensor(...)")
+    expect_tensor("accuracy", "scores", scores)
+    expect_tensor("accuracy", "labels", labels)
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or 0 in scores.shape:
-        raise ValueError(f"accuracy: expected scores (N, C) and labels (N,), got {scores.shape} and {labels.shape}")
+        raise ShapeError(f"accuracy: expected scores (N, C) and labels (N,), got {scores.shape} and {labels.shape}")
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"accuracy: expected integer labels, got dtype {labels.dtype}; write labels.long()")
+        raise TypeError(f"accuracy: expected integer labels, got dtype {labels.dtype}; use labels.long()")
     return (scores.argmax(dim=1) == labels).float().mean()

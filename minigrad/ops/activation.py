@@ -35,12 +35,12 @@ def leaky_relu(xp, x, *, negative_slope=0.01):
 
 @op("()->()", float_only=True)
 def sigmoid(xp, x):
-    """y = 1 / (1 + e⁻ˣ), computed as e^min(x, 0) / (1 + e^-|x|), which cannot overflow
+    """y = 1 / (1 + e⁻ˣ)
 
     Gradients:
         dL/dx = g y (1 - y)
     """
-    y = xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))
+    y = xp.sigmoid(x)
     return y, (lambda g: g * (y * (1 - y)),)
 
 
@@ -66,10 +66,8 @@ def softplus(xp, x, *, beta=1.0, threshold=20.0):
         raise TypeError(f"expected numbers as beta and threshold, got {beta!r} and {threshold!r}")
     beta, threshold = float(beta), float(threshold)
     z = beta * x
-    e = xp.exp(-xp.abs(z))
-    y = xp.where(z > threshold, x, (xp.maximum(z, 0) + xp.log1p(e)) / beta)
-    slope = xp.exp(xp.minimum(z, 0)) / (1 + e)
-    return y, (lambda g: xp.where(z > threshold, g, g * slope),)
+    y = xp.where(z > threshold, x, (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta)
+    return y, (lambda g: xp.where(z > threshold, g, g * xp.sigmoid(z)),)
 
 
 @op("(...)->(...)", float_only=True)

@@ -1,7 +1,7 @@
-"""Sum, difference, product, quotient, power. Operands broadcast; a Python number takes the dtype of the Tensor.
+"""Sum, difference, product, quotient, negation, power, element by element.
 
-Each op computes y from its inputs and returns, beside y, one VJP for each input: the function that maps g = dL/dy to
-the gradient of that input. The formulas are in the docstrings.
+Each op computes y from its inputs and returns it along with one VJP per input: the function that maps g = dL/dy to the
+gradient of that input. If the input was broadcast, `@op` then sums this gradient to the shape of the input.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def div(xp, a, b):
         dL/da = g / b
         dL/db = -g (a / b) / b
     """
-    # Not a / b²: the square of a small b underflows.
+    # Computed as a / b / b, because b² would underflow for a small b.
     return a / b, (lambda g: g / b, lambda g: -g * (a / b / b))
 
 
@@ -74,14 +74,14 @@ def pow(xp, x, p):
         dL/dx = g p xᵖ⁻¹, and 0 where p = 0
         dL/dp = g y log x, and 0 where x = 0 and p ≥ 0
     """
-    if is_bool(x) and (is_bool(p) or type(p) is int):  # as in torch; NumPy would make int8 of it
+    if is_bool(x) and (is_bool(p) or type(p) is int):  # as in torch; NumPy would return int8
         return x >= p if is_bool(p) else x.astype("int64") ** p, ()
 
-    # `where` differentiates the branch that it does not choose, too, so second derivatives need both to be finite.
+    # The gradient of `where` also flows into the branch not selected: for second derivatives both must be finite.
     def x_vjp(g):
         if not hasattr(p, "shape"):
             return g * (p * x ** (p - 1)) if p else 0 * xp.ones_like(g)
-        q = xp.where(p == 0, 1.0, p)
+        q = xp.where(p == 0, 1.0, p)  # finite also where p = 0
         return xp.where(p == 0, 0.0, g * (p * x ** (q - 1)))
 
     def p_vjp(g):

@@ -92,14 +92,13 @@ def binary_cross_entropy_with_logits(xp, x, t, pos_weight=1):
         dL/dx = g ((1 - t) σ(x) - p t σ(-x))
         dL/dt = g ((p - 1) log(1 + e⁻ˣ) - x)
     """
-    e = xp.exp(-xp.abs(x))
-    log1p_e = xp.log1p(e)
+    log1p_e = xp.log1p(xp.exp(-xp.abs(x)))
     softplus, softplus_of_minus = xp.maximum(x, 0) + log1p_e, xp.maximum(-x, 0) + log1p_e  # log(1 + e^±x)
     positive, negative = pos_weight * t, 1 - t
     y = xp.where(positive != 0, positive * softplus_of_minus, 0.0) + xp.where(negative != 0, negative * softplus, 0.0)
 
-    def x_vjp(g):
-        sigmoid, sigmoid_of_minus = xp.exp(xp.minimum(x, 0)) / (1 + e), xp.exp(xp.minimum(-x, 0)) / (1 + e)
-        return g * (negative * sigmoid - positive * sigmoid_of_minus)
-
-    return y, (x_vjp, lambda g: g * ((pos_weight - 1) * softplus_of_minus - x), None)
+    return y, (
+        lambda g: g * (negative * xp.sigmoid(x) - positive * xp.sigmoid(-x)),
+        lambda g: g * ((pos_weight - 1) * softplus_of_minus - x),
+        None,
+    )

@@ -51,9 +51,9 @@ def mean(xp, x, *, dim=None, keepdim=False):
         dL/dx = g / n, repeated over dim
     """
     dim = axes_of(x, dim)
+    y = xp.sum(x, axis=dim, keepdims=keepdim)
     n = math.prod(size for size, one in zip(x.shape, keepdims_shape(x.shape, dim)) if one == 1)
-    y = xp.sum(x, axis=dim, keepdims=keepdim) / n
-    return y, (lambda g: broadcast_back(xp, g / n, x.shape, dim),)
+    return y / n, (lambda g: broadcast_back(xp, g / n, x.shape, dim),)
 
 
 def split_among_ties(xp, x, y, dim, nan_ties):

@@ -50,10 +50,11 @@ def squeeze(xp, x, *, dim=None):
     Gradients:
         dL/dx = g in the shape of x
     """
-    axes = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
-    if any(not -x.ndim <= axis < x.ndim for axis in axes):
+    ndim = max(x.ndim, 1)  # in torch a 0-d Tensor has the axis 0, or -1
+    axes = range(ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    if any(not -ndim <= axis < ndim for axis in axes):
         raise IndexError(f"dim {dim} is not an axis of a Tensor with {x.ndim} axes")
-    axes = [axis % x.ndim for axis in axes]
+    axes = [axis % ndim for axis in axes]
     shape = tuple(n for i, n in enumerate(x.shape) if not (i in axes and n == 1))
     return xp.reshape(x, shape), (lambda g: xp.reshape(g, x.shape),)
 
@@ -65,6 +66,8 @@ def transpose(xp, x, *, dim0, dim1):
     Gradients:
         dL/dx = g with the same axes exchanged
     """
+    if x.ndim == 0 and {dim0, dim1} <= {0, -1}:  # as in `squeeze`
+        return xp.reshape(x, ()), (lambda g: g,)
     return xp.swapaxes(x, dim0, dim1), (lambda g: xp.swapaxes(g, dim0, dim1),)
 
 

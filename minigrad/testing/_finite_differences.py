@@ -180,12 +180,9 @@ class FiniteDifferences:
         quantum = np.min([rung.least for rung in fine], axis=0)
         quantum = np.where(quantum == math.inf, EPS * self.size, quantum)
         quantum[~np.any([rung.has_plateau for rung in fine], axis=0)] = 0
-        before = np.zeros_like(error)  # the difference of the two finer steps: rounding shows in it 8 times as large
         for finer, coarser in itertools.pairwise(ladder):
-            rounding = 8 * np.max([self.rounding, EPS * coarser.size, self.grain, quantum], axis=0)
-            difference = np.abs(coarser.slope - finer.slope)
-            estimate = SAFETY * np.fmax(difference, before / 8) + rounding / coarser.h
-            before = difference
+            rounding = 8 * np.max([self.rounding, EPS * coarser.size, quantum], axis=0)
+            estimate = SAFETY * np.abs(coarser.slope - finer.slope) + rounding / coarser.h
             better = rows & (estimate < error)
             slope[better], error[better] = coarser.slope[better], estimate[better]
             # The jump between left and right: its error, in the same way

@@ -1,4 +1,4 @@
-"""The strict device is as strict as it says: else what passes on it would prove nothing."""
+"""The fake GPU: it rejects NumPy, counts host copies, and wraps positions as CuPy does."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def on_device(values: Any) -> StrictArray:
         lambda a: a.__setitem__(0, np.float64(1)),
     ],
 )
-def test_numpy_is_refused(mix: Any) -> None:
+def test_numpy_operands_and_functions_raise(mix: Any) -> None:
     with pytest.raises(TypeError, match="strict device"):
         mix(on_device([1.0, 2.0, 3.0]))
 
 
-def test_results_are_arrays_of_the_device_never_scalars() -> None:
+def test_results_are_arrays_and_not_scalars() -> None:
     a = on_device([1.0, 2.0, 3.0])
     for result in (
         a.sum(),
@@ -66,7 +66,7 @@ def test_results_are_arrays_of_the_device_never_scalars() -> None:
     assert a[0].shape == ()
 
 
-def test_positions_out_of_range_wrap_around_as_on_a_gpu() -> None:
+def test_positions_out_of_range_wrap_around() -> None:
     a = on_device([1.0, 2.0, 3.0])
     assert a[on_device([3, -4, 1])].tolist() == [1.0, 3.0, 2.0]
     a[on_device([4])] = 9.0
@@ -75,30 +75,30 @@ def test_positions_out_of_range_wrap_around_as_on_a_gpu() -> None:
     assert a.tolist() == [1.0, 9.0, 5.0]
 
 
-def test_minigrad_refuses_those_positions_all_the_same() -> None:
+def test_minigrad_checks_positions_out_of_range() -> None:
     x = mg.zeros(3, device="strict")
     with pytest.raises(IndexError, match="index: expected positions from -3 to 2, got 0 to 3"):
         x[mg.tensor([0, 3], device="strict")]
 
 
 @pytest.mark.parametrize(
-    "look",
+    "copy",
     [bool, float, int, lambda a: a.item(), lambda a: a.tolist(), LIB.to_host, lambda a: range(3)[a], lambda a: [1][a:]],
 )
-def test_copies_to_the_host_are_counted(look: Any) -> None:
+def test_copies_to_the_host_are_counted(copy: Any) -> None:
     before = host_copies()
-    look(on_device(1))
+    copy(on_device(1))
     assert host_copies() == before + 1
 
 
-def test_work_on_the_device_is_no_copy() -> None:
+def test_work_on_the_device_copies_nothing() -> None:
     before = host_copies()
     a = on_device([[1.0, 2.0], [3.0, 4.0]])
     (a @ a.T + a.sum(axis=0) > 2).any()
     assert host_copies() == before
 
 
-def test_copies_are_copies() -> None:
+def test_transfers_copy_the_data() -> None:
     host = np.ones(3)
     a = LIB.from_host(host)
     back = LIB.to_host(a)
@@ -106,7 +106,7 @@ def test_copies_are_copies() -> None:
     assert host.tolist() == back.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_flags_and_base_are_those_of_cupy() -> None:
+def test_flags_and_base_are_as_in_cupy() -> None:
     a = on_device([[1.0, 2.0], [3.0, 4.0]])
     assert a.flags.c_contiguous
     assert not a.T.flags.c_contiguous
@@ -115,29 +115,29 @@ def test_flags_and_base_are_those_of_cupy() -> None:
     assert not hasattr(a.flags, "writeable")
 
 
-def test_only_functions_that_numpy_and_cupy_both_have() -> None:
+def test_namespace_has_only_common_functions() -> None:
     with pytest.raises(AttributeError, match="`nonsense` is not among the functions that NumPy and CuPy both have"):
         _ = xp.nonsense
-    with pytest.raises(AttributeError, match="`block`"):  # NumPy's alone
+    with pytest.raises(AttributeError, match="`block`"):  # only in NumPy
         _ = xp.block
     names = f"{fake_gpu.UFUNCS} {fake_gpu.FUNCTIONS} {fake_gpu.CONSTANTS}".split()
     assert [name for name in names if not hasattr(np, name)] == []
 
 
 @pytest.mark.skipif(find_spec("cupy") is None, reason="CuPy is not installed")
-def test_cupy_has_every_function_of_the_strict_device() -> None:
+def test_cupy_has_every_function_of_the_fake_gpu() -> None:
     cupy = pytest.importorskip("cupy")
     names = f"{fake_gpu.UFUNCS} {fake_gpu.FUNCTIONS} {fake_gpu.CONSTANTS}".split()
     assert [name for name in names if not hasattr(cupy, name)] == []
 
 
-def test_a_training_step_makes_no_copy_to_the_host() -> None:
+def test_training_step_copies_nothing_to_the_host() -> None:
     mg.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).to("strict")
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     x = mg.randn(16, 4, device="strict")
     labels = mg.randint(0, 3, (16,), device="strict")
-    note_value_range(labels, (0, 2))  # as the DataLoader notes it
+    note_value_range(labels, (0, 2))  # as a DataLoader does
     before = host_copies()
     for _ in range(3):
         loss = F.cross_entropy(model(x), labels)
@@ -150,7 +150,7 @@ def test_a_training_step_makes_no_copy_to_the_host() -> None:
     assert 0 < host_copies() - before <= 2
 
 
-def test_the_same_training_gives_the_same_numbers_as_on_the_cpu() -> None:
+def test_training_is_bit_identical_to_the_cpu() -> None:
     def train(device: str) -> Any:
         mg.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 3)).to(device)

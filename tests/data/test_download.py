@@ -110,7 +110,7 @@ def test_missing_files_are_downloaded_once(source, tmp_path):
     assert np.array_equal(theirs.targets.numpy(), train.targets.numpy())
 
 
-def test_a_download_that_breaks_off_leaves_nothing_and_the_next_one_succeeds(source, tmp_path):
+def test_interrupted_download_leaves_nothing(source, tmp_path):
     cls, mirror = source
     mirror.broken = True
     with pytest.raises(DataError, match=f"{cls.__name__}: the download to .* failed: .*try again") as caught:
@@ -123,7 +123,7 @@ def test_a_download_that_breaks_off_leaves_nothing_and_the_next_one_succeeds(sou
 
 
 @pytest.mark.parametrize("suffix", [".gz", ""])
-def test_a_half_file_that_was_left_behind_is_fetched_again(source, tmp_path, suffix):
+def test_partial_file_is_downloaded_again(source, tmp_path, suffix):
     cls, mirror = source
     raw = tmp_path / cls.__name__ / "raw"
     raw.mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_a_half_file_that_was_left_behind_is_fetched_again(source, tmp_path, suf
     assert len(cls(tmp_path)) == 30
 
 
-def test_damaged_files_survive_a_download_that_breaks(source, tmp_path):
+def test_corrupt_files_survive_a_failed_download(source, tmp_path):
     cls, mirror = source
     raw = tmp_path / cls.__name__ / "raw"
     raw.mkdir(parents=True)
@@ -151,7 +151,7 @@ def test_damaged_files_survive_a_download_that_breaks(source, tmp_path):
     assert [path.name for path in raw.iterdir()] == ["t10k-labels-idx1-ubyte.gz"]
 
 
-def test_whole_files_need_no_torchvision(source, tmp_path, monkeypatch):
+def test_valid_files_are_read_without_torchvision(source, tmp_path, monkeypatch):
     cls, mirror = source
     raw = tmp_path / cls.__name__ / "raw"
     raw.mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_whole_files_need_no_torchvision(source, tmp_path, monkeypatch):
     assert mirror.requests == 0
 
 
-def test_two_downloads_at_once_both_find_whole_files(source, tmp_path):
+def test_concurrent_downloads_both_succeed(source, tmp_path):
     cls, mirror = source
     mirror.meeting = threading.Barrier(2)  # both have begun before either gets its first byte
     with ThreadPoolExecutor(2) as pool:
@@ -172,21 +172,21 @@ def test_two_downloads_at_once_both_find_whole_files(source, tmp_path):
     assert holds_whole(tmp_path / cls.__name__, mirror.files)
 
 
-def test_a_folder_that_cannot_be_made_is_said(source, tmp_path):
+def test_download_to_invalid_folder_raises(source, tmp_path):
     cls, _ = source
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"the download to .*file.* failed"):
         cls(tmp_path / "file", download=True)
 
 
-def test_without_torchvision_the_message_says_what_to_install(tmp_path, monkeypatch):
+def test_download_without_torchvision_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
     with pytest.raises(DataError, match="pip install torchvision"):
         MNIST(tmp_path, download=True)
 
 
-def test_a_torchvision_that_does_not_fit_torch_is_said(tmp_path):
+def test_incompatible_torchvision_raises(tmp_path):
     package = tmp_path / "torchvision"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")

@@ -1,10 +1,10 @@
-"""A device that runs on any CPU and is as strict as a GPU: it shows that minigrad never mixes host and device.
+"""A fake GPU that runs on any CPU and is as strict as CuPy: it shows that minigrad never mixes host and device arrays.
 
-A `StrictArray` holds a NumPy array out of sight. NumPy's functions and NumPy's operands are refused, as CuPy refuses
-them; what gives a NumPy scalar gives a 0-d array here; a position out of range in an array of positions wraps around;
-and every copy to the host is counted (`host_copies`). Its functions, `xp`, are those that NumPy and CuPy both have.
+A `StrictArray` wraps a NumPy array. As in CuPy, NumPy's functions and operands raise TypeError, results are 0-d arrays
+and not scalars, and positions out of range wrap around. Each copy to the host is counted (`host_copies`). The namespace
+`xp` has only functions that NumPy and CuPy share.
 
-It shows that the seam holds, not that CUDA works.
+It tests the interface to the array library, not CUDA.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy
 from minigrad import backend
 from minigrad.backend.numpy_library import missing_functions
 
-# What minigrad may ask of a library. tests/backend/test_fake_gpu.py holds that NumPy and CuPy have each of these names.
+# The functions of an array library that minigrad may use. tests/backend/test_fake_gpu.py checks that NumPy and CuPy
+# have them.
 UFUNCS = """
     abs absolute add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor cbrt ceil cos cosh divide equal exp
     exp2 expm1 floor floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less less_equal log
@@ -40,7 +41,7 @@ _alive: WeakValueDictionary[int, StrictArray] = WeakValueDictionary()  # by the 
 
 
 def host_copies() -> int:
-    """How many copies from this device to the host were made so far."""
+    """The number of copies from this device to the host so far."""
     return _copies
 
 
@@ -49,16 +50,16 @@ def _count() -> None:
     _copies += 1
 
 
-def _refuse(given: Any) -> TypeError:
+def _wrong_operand(given: Any) -> TypeError:
     return TypeError(f"strict device: expected its own arrays or Python numbers, got {type(given).__name__} of NumPy")
 
 
 def _inside(value: Any) -> Any:
-    """The NumPy array in a StrictArray, or in a tuple, list or dict of them. NumPy's own are refused."""
+    """The NumPy array in a StrictArray, or in a tuple, list or dict of them. NumPy's own raise TypeError."""
     if isinstance(value, StrictArray):
         return value.host
     if isinstance(value, (numpy.ndarray, numpy.generic)):
-        raise _refuse(value)
+        raise _wrong_operand(value)
     if isinstance(value, (tuple, list)):
         return type(value)(_inside(item) for item in value)
     if isinstance(value, dict):
@@ -82,7 +83,7 @@ def _wrapper(host: numpy.ndarray) -> StrictArray:
 
 
 class Flags:
-    """Of a NumPy array's flags those that CuPy's arrays have."""
+    """The flags of a NumPy array that CuPy's arrays also have."""
 
     def __init__(self, flags: Any) -> None:
         self.c_contiguous, self.f_contiguous, self.owndata = flags.c_contiguous, flags.f_contiguous, flags.owndata
@@ -102,7 +103,7 @@ class StrictArray:
             self.base = _wrapper(host.base)
         _alive[id(host)] = self
 
-    # What it is
+    # Attributes
     shape = property(lambda self: self.host.shape)
     dtype = property(lambda self: self.host.dtype)
     ndim = property(lambda self: self.host.ndim)
@@ -119,7 +120,7 @@ class StrictArray:
     def __repr__(self) -> str:
         return f"StrictArray({self.host!r})"
 
-    # What NumPy would do with it
+    # NumPy's protocols
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError("strict device: implicit conversion to NumPy; copy to the host explicitly")
 
@@ -163,7 +164,7 @@ class StrictArray:
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
 
-    # To the host: each is a copy that waits for the device
+    # To the host: each is a copy that synchronises the device
     def _to_host(self) -> numpy.ndarray:
         _count()
         return self.host.copy()
@@ -191,7 +192,7 @@ def _operator(name: str) -> Any:
     def call(self: StrictArray, *others: Any) -> Any:
         for other in others:
             if isinstance(other, (numpy.ndarray, numpy.generic)):
-                raise _refuse(other)
+                raise _wrong_operand(other)
             if not isinstance(other, (StrictArray, bool, int, float)):
                 return NotImplemented
         return _outside(getattr(self.host, name)(*map(_inside, others)))

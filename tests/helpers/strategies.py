@@ -1,4 +1,4 @@
-"""Cases for the op test: shapes from the op's signature, values from its domain, in every layout of memory."""
+"""Random calls of an op: shapes from its signature, values from its domain, any memory layout."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from helpers.torch_reference import NUMBER, REFERENCES, Draw, Shapes, shape, size
+from helpers.torch_reference import NUMBER, REFERENCES, Draw, DrawLarge, Shapes, shape, size
 from hypothesis import strategies as st
 
 from minigrad.autograd.op import Op
 
-LAYOUTS = ("plain", "transposed", "every second", "reversed")
+LAYOUTS = ("contiguous", "transposed", "every second", "reversed")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One array that goes into an op: the elements as they lie in memory, and how they are looked at."""
+    """One array argument: the elements in the order of memory, and the layout in which an op gets them."""
 
     name: str
     base: np.ndarray
-    layout: str = "plain"
+    layout: str = "contiguous"
 
     def view(self, base: Any) -> Any:
-        """The argument itself, of its base on any device."""
+        """The argument itself, as a view of its base, on any device."""
         if self.layout == "transposed":
             return base.transpose(tuple(range(base.ndim))[::-1])
         if self.layout == "every second":
@@ -38,15 +38,19 @@ class Argument:
 
 @dataclass(frozen=True)
 class Case:
-    """One call of an op: its arguments (an Argument, a Python number, or None), and what the random numbers start from.
+    """One call of an op.
 
-    `kind` is "smooth" (distinct values of order one, away from every kink), "ties" (few different values: equal ones,
-    zeros, kinks) or "extreme" (huge, tiny, infinite, not a number).
+    Attributes:
+        kind: "smooth" (distinct values of order one, away from kinks), "ties" (few different values: equal ones,
+            zeros, kinks) or "extreme" (huge, tiny, inf, nan).
+        arguments: each an Argument, a Python number, or None.
+        options: the options of the call.
+        seed: of the values, and of the cotangents and directions of the check.
     """
 
     kind: str
     arguments: tuple[Any, ...]
-    static: dict[str, Any]
+    options: dict[str, Any]
     seed: int
 
     def describe(self) -> str:
@@ -57,7 +61,7 @@ class Case:
             return f"{argument.name} {argument.host.shape} ({argument.layout}) = {values}"
 
         lines = [text(argument) for argument in self.arguments]
-        lines += [f"{name} = {value!r}" for name, value in self.static.items()]
+        lines += [f"{name} = {value!r}" for name, value in self.options.items()]
         return "\n    ".join([f"{self.kind} case, seed {self.seed}:", *lines])
 
 
@@ -70,7 +74,7 @@ def broadcast(draw: Draw, loop: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
-    """A shape for each array by the op's signature; axes of one name have one length, all before them broadcast.
+    """A shape for each array by the op's signature; the axes before the core dimensions broadcast.
 
     With `same` all broadcasting arrays have one shape. An optional array may be left out.
     """
@@ -83,13 +87,14 @@ def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
         axes = part.split(",") if part else []
         for axis in axes:
             if axis != "..." and axis not in lengths:
-                lengths[axis] = draw(size)
+                large = isinstance(draw, DrawLarge) and 300 not in lengths.values() and draw(st.booleans())
+                lengths[axis] = 300 if large else draw(size)
         core = tuple(lengths[axis] for axis in axes if axis != "...")
         if optional[i] and draw(st.integers(0, 2)) == 0:
             shapes.append(None)
         elif "..." in axes:
             shapes.append((shape(draw, most=2) if core else whole) + core)
-        elif "..." in op.signature:  # beside an array that does not broadcast, none does
+        elif "..." in op.signature:  # beside "..." no array broadcasts
             shapes.append(core)
         else:
             shapes.append((loop if same else broadcast(draw, loop)) + core)
@@ -99,8 +104,13 @@ def signature_shapes(draw: Draw, op: Op, same: bool) -> Shapes:
 
 
 def smooth(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Different numbers in (-3, 3), odd multiples of 2⁻¹³: exact in float32, none near a kink or another."""
-    return (2 * rng.choice(3 * 2**13, count, replace=False) + 1 - 3 * 2**13) / 2**13
+    """Distinct numbers in (-3, 3): odd multiples of 2⁻¹³, exact in float32, away from kinks and from each other.
+
+    If there are not enough of them, numbers that are far apart in the result may be equal.
+    """
+    numbers = 3 * 2**13
+    rounds = [rng.permutation(numbers) for _ in range(count // numbers + 1)]
+    return (2 * np.concatenate(rounds)[:count] + 1 - numbers) / 2**13
 
 
 def within(domain: str, kind: str, v: np.ndarray) -> np.ndarray:
@@ -136,22 +146,23 @@ def one_hot(rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> np.nd
 
 
 @st.composite
-def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
-    """A call of `op` with arrays of `dtype` on `device`."""
+def cases(draw: Draw, op: Op, dtype: str, device: str, large: bool = False) -> Case:
+    """A call of `op` with arrays of `dtype` on `device`; `large` ones have many elements or axes."""
+    draw = DrawLarge(draw) if large else draw
     reference = REFERENCES[op.name]
     kinds = ("smooth", "ties", "smooth", "extreme")
     kind = draw(st.sampled_from(kinds if reference.odd else kinds[:3]))
     if reference.arguments is not None:
-        shapes, static = reference.arguments(draw, device)
+        shapes, options = reference.arguments(draw, device)
     else:
         shapes = signature_shapes(draw, op, same=kind == "extreme" and reference.relative)
-        static = reference.static(draw, shapes)
+        options = reference.options(draw, shapes)
     if reference.numbers and draw(st.integers(0, 3)) == 0:
         shapes[-1 if len(shapes) > 2 else draw(st.integers(0, 1))] = NUMBER
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     total = sum(int(np.prod(each, dtype=int)) for each in shapes if isinstance(each, tuple))
-    pool = smooth(rng, total)  # all arguments together, so that they have no ties either
+    pool = smooth(rng, total)  # for all arguments, so that there are no ties between them
     arguments = []
     for i, each in enumerate(shapes):
         name = f"tensors[{i}]" if op.variadic else op.array_names[i]
@@ -166,15 +177,15 @@ def cases(draw: Draw, op: Op, dtype: str, device: str) -> Case:
         odd = reference.odd[name] if isinstance(reference.odd, dict) and name in reference.odd else reference.odd
         count = int(np.prod(each, dtype=int))
         if domain == "one-hot":
-            values = one_hot(rng, each, static["dim"])
+            values = one_hot(rng, each, options["dim"])
         elif kind == "smooth":
             values = within(domain, kind, pool[:count]).reshape(each)
             pool = pool[count:]
         else:
             values = elements(rng, domain, kind, odd, each)
-        layout = draw(st.sampled_from(LAYOUTS)) if each else "plain"
+        layout = draw(st.sampled_from(LAYOUTS)) if each else "contiguous"
         arguments.append(lay_out(name, values.astype(bool if domain in ("bool", "one-hot") else dtype), layout))
-    return Case(kind, tuple(arguments), static, seed)
+    return Case(kind, tuple(arguments), options, seed)
 
 
 def lay_out(name: str, values: np.ndarray, layout: str) -> Argument:

@@ -1,6 +1,6 @@
-"""What each op is checked against: torch's function, where it may be asked, and which arguments it may be given.
+"""torch's function for each op, and the calls in which the op is compared with it.
 
-A new op needs one row in REFERENCES, no more; without it the op test fails and names the op.
+A new op needs a row in REFERENCES, beside its row in minigrad/testing/formulas.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ try:
     import torch.nn.functional as F
 
     torch.set_num_threads(1)
-except ModuleNotFoundError:  # then the ops are checked without it
+except ModuleNotFoundError:  # then values are compared with minigrad/testing/formulas.py
     torch = F = None
 
 import minigrad as mg
@@ -27,52 +27,72 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 Shapes = list[Any]  # for each argument its shape, NUMBER for a Python number, None where it is left out
 NUMBER = "number"
 
-# Values that break formulas: zeros, subnormals, what over- and underflows when multiplied, what is no number.
+# Values at which formulas break: zeros, subnormals, numbers whose products over- and underflow, inf and nan.
 ODD = (0.0, -0.0, 5e-324, -1e-40, 1e-30, -1e-30, 1e30, -1e30, 1e4, -1e4, 1.0, -1.0, 2.5, 88.5, -103.0)
-NOT_FINITE = (float("inf"), float("-inf"), float("nan")) * 3  # as often as all others together
+NOT_FINITE = (float("inf"), float("-inf"), float("nan")) * 3  # about as frequent as all others together
 LOGITS = (1e4, -1e4, 0.0, -0.0, 1.0, 30.0, -30.0, 88.5, -103.0, 1e-30)
 MASKED = (*LOGITS, float("-inf"))
-HUGE = (1e15, 1e-15, 0.0, 1.0)  # of one sign: where huge products cancel, float32 keeps no digit
+HUGE = (1e15, 1e-15, 0.0, 1.0)  # of one sign: where huge products cancel, float32 has no correct digit
 PARTS = (0.0, 1.0, 0.5)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """How to ask torch for an op's value, and what the op may be asked.
+    """torch's function, and the calls in which the op is compared with it.
 
-    `torch`      the same function of torch's tensors
-    `domain`     where the arguments come from, by name: "real", "positive", "nonzero", "above -1", "part" (0 to 1),
-                 "bool", "one-hot" (bool, one True along `dim`)
-    `odd`        the values of the extreme cases, for all arguments or by name; none: no such cases
-    `arguments`  draws shapes and static arguments together; None: the shapes follow the op's signature
-    `static`     draws static arguments for given shapes
-    `numbers`    whether one operand may be a Python number
-    `relative`   whether its results are right to a few units in the last place of each element, whatever its size;
-                 else (sums, and formulas that subtract) errors are measured against the largest number around
-    `kinks`      whether its gradient jumps somewhere
-    `linear`     whether its gradient is the same at all x
-    `gradient`   whether it has one
+    Attributes:
+        torch: the same function of torch's tensors.
+        domain: the domains of arrays, by name: "real", "positive", "nonzero", "above -1", "part" (0 to 1), "bool",
+            "one-hot" (bool, one True along `dim`).
+        odd: the values of the extreme cases, for all arrays or by name; if empty, there are no such cases.
+        arguments: draws shapes and options; None if the shapes follow from the op's signature.
+        options: draws the options for given shapes.
+        numbers: whether one operand may be a Python number.
+        relative: whether each element is right to a few units in its last place, whatever its size. Otherwise (sums,
+            and formulas that subtract) errors are measured against the largest number of the case.
+        kinks: whether the gradient is discontinuous somewhere.
+        linear: whether the gradient is the same at all x.
+        gradient: whether the op is differentiable.
+        torch_multiplies: whether torch's VJP multiplies where minigrad's selects, so inf · 0 is NaN in torch only.
     """
 
     torch: Callable[..., Any]
     domain: Mapping[str, str] = field(default_factory=dict)
     odd: Any = (*ODD, *NOT_FINITE)
     arguments: Callable[[Draw, str], tuple[Shapes, dict[str, Any]]] | None = None
-    static: Callable[[Draw, Shapes], dict[str, Any]] = lambda draw, shapes: {}
+    options: Callable[[Draw, Shapes], dict[str, Any]] = lambda draw, shapes: {}
     numbers: bool = False
     relative: bool = True
     kinks: bool = False
     linear: bool = False
     gradient: bool = True
+    torch_multiplies: bool = False
 
 
 # Shapes
 size = st.sampled_from((2, 3, 1, 2, 3, 4, 0))
 positive_size = st.sampled_from((2, 3, 1, 2, 3, 4))
+# Past the sizes at which an implementation may change its method: 256 rows or classes, 1,024 and 4,096 elements, 5 axes
+LARGE = (
+    *((300,), (1100,), (4200,), (300, 14), (14, 300), (1100, 2), (2, 2050), (257, 3), (300, 2, 7), (2, 2, 1100)),
+    *((2, 2, 3, 300), (2, 3, 2, 1, 2), (2, 2, 2, 2, 2), (1, 2, 300, 1, 7), (2, 1, 2, 3, 2, 1), (2, 2, 2, 2, 2, 2)),
+)
+
+
+class DrawLarge:
+    """Hypothesis's `draw`, for cases whose shapes are large."""
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+
+    def __call__(self, strategy: st.SearchStrategy[Any]) -> Any:
+        return self.draw(strategy)
 
 
 def shape(draw: Draw, least: int = 0, most: int = 4, sizes: st.SearchStrategy[int] = size) -> tuple[int, ...]:
-    """A shape; often with axes of one length, where a wrong order of axes goes unseen by shapes alone."""
+    """A shape; often with axes of equal length, for which shapes do not show a wrong order of axes."""
+    if isinstance(draw, DrawLarge) and most >= 3:
+        return draw(st.sampled_from(LARGE))
     ndim = draw(st.integers(least, most))
     if draw(st.integers(0, 3)) == 0:
         return (draw(positive_size),) * ndim
@@ -94,7 +114,7 @@ def some_axes(draw: Draw, ndim: int) -> Any:
     return tuple(axis - ndim * draw(st.booleans()) for axis in chosen)
 
 
-# Static arguments
+# Options
 def reduced(draw: Draw, shapes: Shapes) -> dict[str, Any]:
     return {"dim": some_axes(draw, len(shapes[0])), "keepdim": draw(st.booleans())}
 
@@ -104,17 +124,17 @@ def reduction(least: int = 0) -> Callable[[Draw, str], tuple[Shapes, dict[str, A
 
     def arguments(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
         x = shape(draw)
-        static = reduced(draw, [x])
-        dim = static["dim"]
+        options = reduced(draw, [x])
+        dim = options["dim"]
         axes = range(len(x)) if dim is None else [dim] if isinstance(dim, int) else dim
         axes = {axis % len(x) for axis in axes}
-        return [tuple(max(n, least) if i in axes else n for i, n in enumerate(x))], static
+        return [tuple(max(n, least) if i in axes else n for i, n in enumerate(x))], options
 
     return arguments
 
 
 def reduction_named(arguments: Any, one: bool) -> Any:
-    """As `arguments`, with a dim that is always named (`one` axis, where torch takes no more)."""
+    """As `arguments`, with a dim always given (`one` axis, where torch takes no more)."""
 
     def named(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
         x = shape(draw, least=1, sizes=positive_size)
@@ -144,12 +164,12 @@ def scores(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
 
 
 def labelled(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
-    shapes, static = scores(draw, device)
-    return shapes, {**static, "reduction": draw(st.sampled_from(("mean", "sum", "none")))}
+    shapes, options = scores(draw, device)
+    return shapes, {**options, "reduction": draw(st.sampled_from(("mean", "sum", "none")))}
 
 
 def reshaped(draw: Draw, shapes: Shapes) -> dict[str, Any]:
-    """Another shape of as many elements: axes merged, split, put in, one perhaps given as -1."""
+    """Another shape of as many elements: axes merged, split or inserted, one perhaps -1."""
     count = int(np.prod(shapes[0], dtype=int))
     divisors = [n for n in range(1, count + 1) if count % n == 0] or [0]
     first = draw(st.sampled_from(divisors))
@@ -185,7 +205,7 @@ def order(draw: Draw, shapes: Shapes) -> dict[str, Any]:
 
 
 def an_index(draw: Draw, x: tuple[int, ...]) -> Any:
-    """An index as NumPy takes it: positions, slices, new axes, an ellipsis, a mask, arrays of positions."""
+    """An index of NumPy: integers, slices, new axes, an ellipsis, a mask, arrays of positions."""
     how = draw(st.sampled_from(("basic", "positions", "basic", "mask", "positions")))
     if how == "mask":
         axes = draw(st.integers(0, len(x)))
@@ -221,10 +241,13 @@ def scattered(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     return [np.empty(target)[index].shape], {"shape": target, "index": index}
 
 
+n_tensors = st.sampled_from((2, 3, 1, 4, 2, 3, 6, 8))
+
+
 def joined(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     first = shape(draw, least=1)
     dim = an_axis(draw, len(first))
-    shapes = [list(first) for _ in range(draw(st.integers(1, 4)))]
+    shapes = [list(first) for _ in range(draw(n_tensors))]
     for each in shapes:
         each[dim] = draw(size)
     return [tuple(each) for each in shapes], {"dim": dim}
@@ -232,16 +255,18 @@ def joined(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
 
 def stacked(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     x = shape(draw, most=3)
-    return [x] * draw(st.integers(1, 4)), {"dim": draw(st.integers(-len(x) - 1, len(x)))}
+    return [x] * draw(n_tensors), {"dim": draw(st.integers(-len(x) - 1, len(x)))}
 
 
 def matrices(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
-    """All pairs that numpy.matmul takes: matrices, vectors, and stacks that broadcast."""
+    """Every pair of shapes of numpy.matmul: matrices, vectors, and stacks that broadcast."""
     n, k, m = draw(size), draw(size), draw(size)
     if draw(st.integers(0, 3)) == 0:
         n = m = k
+    if isinstance(draw, DrawLarge):
+        n, k, m = draw(st.permutations((300, draw(positive_size), 14)))
     x, w = (n, k), (k, m)
-    loop = shape(draw, most=2)
+    loop = () if isinstance(draw, DrawLarge) else shape(draw, most=2)
     x, w = (
         tuple(n if draw(st.booleans()) else 1 for n in loop)[draw(st.integers(0, len(loop))) :] + each
         for each in (x, w)
@@ -255,7 +280,7 @@ def another_device(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     return [shape(draw)], {"device": mg.device(target), "source": mg.device(device)}
 
 
-# torch, where it has no function of that form
+# Functions of torch in the form of our ops
 def t_amax(x: Any, dim: Any, keepdim: bool, least: bool = False) -> Any:
     return (torch.amin if least else torch.amax)(x, () if dim is None else dim, keepdim)
 
@@ -273,7 +298,9 @@ def t_scattered(x: Any, shape: tuple[int, ...], index: Any) -> Any:
 
 
 def t_cat(*xs: Any, dim: int) -> Any:
-    return torch.cat(xs, dim) if any(x.shape != (0,) for x in xs) else sum(xs)  # there torch forgets the inputs
+    return (
+        torch.cat(xs, dim) if any(x.shape != (0,) for x in xs) else sum(xs)
+    )  # of (0,) alone torch's result has no graph
 
 
 def t_linear(x: Any, w: Any, b: Any = None) -> Any:
@@ -363,25 +390,25 @@ REFERENCES: dict[str, Reference] = {
     "log": Reference(lambda x: torch.log(x), domain={"x": "positive"}),
     "log1p": Reference(lambda x: torch.log1p(x), domain={"x": "above -1"}),
     "sqrt": Reference(lambda x: torch.sqrt(x), domain={"x": "positive"}),
-    "abs": Reference(lambda x: torch.abs(x), kinks=True),
+    "abs": Reference(lambda x: torch.abs(x), kinks=True, torch_multiplies=True),
     "maximum": Reference(t_extremum("maximum"), numbers=True, kinks=True),
     "minimum": Reference(t_extremum("minimum"), numbers=True, kinks=True),
     "where": Reference(t_where, domain={"condition": "bool"}, numbers=True, linear=True),
-    "clip": Reference(lambda x, min, max: torch.clamp(x, min, max), static=bounds, kinks=True),
+    "clip": Reference(lambda x, min, max: torch.clamp(x, min, max), options=bounds, kinks=True),
     "clone": Reference(lambda x: x.clone(), linear=True),
-    "cast": Reference(t_cast, static=some_dtype, odd=ODD, linear=True),
+    "cast": Reference(t_cast, options=some_dtype, odd=ODD, linear=True),
     # activation
     "relu": Reference(lambda x: F.relu(x), kinks=True),
     "leaky_relu": Reference(
         lambda x, negative_slope: F.leaky_relu(x, negative_slope),
-        static=lambda draw, shapes: {"negative_slope": draw(st.sampled_from((0.01, 0.25, 0.0, 1.5)))},
+        options=lambda draw, shapes: {"negative_slope": draw(st.sampled_from((0.01, 0.25, 0.0, 1.5)))},
         kinks=True,
     ),
     "sigmoid": Reference(lambda x: torch.sigmoid(x), relative=False),
     "tanh": Reference(lambda x: torch.tanh(x), relative=False),
     "softplus": Reference(
         lambda x, beta, threshold: F.softplus(x, beta, threshold),
-        static=lambda draw, shapes: {
+        options=lambda draw, shapes: {
             "beta": draw(st.sampled_from((1.0, 2.0, 0.5))),
             "threshold": draw(st.sampled_from((20.0, 1.125))),  # never met exactly: there torch contradicts itself
         },
@@ -400,8 +427,12 @@ REFERENCES: dict[str, Reference] = {
     "mean": Reference(
         lambda x, dim, keepdim: torch.mean(x, dim, keepdim), arguments=reduction(), relative=False, linear=True
     ),
-    "amax": Reference(lambda x, dim, keepdim: t_amax(x, dim, keepdim), arguments=reduction(1), kinks=True),
-    "amin": Reference(lambda x, dim, keepdim: t_amax(x, dim, keepdim, True), arguments=reduction(1), kinks=True),
+    "amax": Reference(
+        lambda x, dim, keepdim: t_amax(x, dim, keepdim), arguments=reduction(1), kinks=True, torch_multiplies=True
+    ),
+    "amin": Reference(
+        lambda x, dim, keepdim: t_amax(x, dim, keepdim, True), arguments=reduction(1), kinks=True, torch_multiplies=True
+    ),
     "logsumexp": Reference(
         lambda x, dim, keepdim: torch.logsumexp(x, dim, keepdim),
         arguments=reduction_named(True, False),
@@ -409,26 +440,26 @@ REFERENCES: dict[str, Reference] = {
         relative=False,
     ),
     # shape
-    "reshape": Reference(lambda x, shape: torch.reshape(x, shape), static=reshaped, linear=True),
+    "reshape": Reference(lambda x, shape: torch.reshape(x, shape), options=reshaped, linear=True),
     "flatten": Reference(
-        lambda x, start_dim, end_dim: torch.flatten(x, start_dim, end_dim), static=merged, linear=True
+        lambda x, start_dim, end_dim: torch.flatten(x, start_dim, end_dim), options=merged, linear=True
     ),
     "expand_dims": Reference(
         lambda x, dim: torch.unsqueeze(x, dim),
-        static=lambda draw, shapes: {"dim": draw(st.integers(-len(shapes[0]) - 1, len(shapes[0])))},
+        options=lambda draw, shapes: {"dim": draw(st.integers(-len(shapes[0]) - 1, len(shapes[0])))},
         linear=True,
     ),
     "squeeze": Reference(
         lambda x, dim: torch.squeeze(x) if dim is None else torch.squeeze(x, dim),
-        static=lambda draw, shapes: {"dim": some_axes(draw, len(shapes[0]))},
+        options=lambda draw, shapes: {"dim": some_axes(draw, len(shapes[0]))},
         linear=True,
     ),
     "transpose": Reference(lambda x, dim0, dim1: torch.transpose(x, dim0, dim1), arguments=two_axes, linear=True),
-    "permute": Reference(lambda x, dims: torch.permute(x, dims), static=order, linear=True),
+    "permute": Reference(lambda x, dims: torch.permute(x, dims), options=order, linear=True),
     "broadcast_to": Reference(
-        lambda x, shape: torch.broadcast_to(x, shape), static=repeated, relative=False, linear=True
+        lambda x, shape: torch.broadcast_to(x, shape), options=repeated, relative=False, linear=True
     ),
-    "getitem": Reference(t_picked, static=picked, relative=False, linear=True),
+    "getitem": Reference(t_picked, options=picked, relative=False, linear=True),
     "scatter": Reference(t_scattered, arguments=scattered, relative=False, linear=True),
     "cat": Reference(t_cat, arguments=joined, linear=True),
     "stack": Reference(lambda *xs, dim: torch.stack(xs, dim), arguments=stacked, linear=True),
@@ -438,7 +469,12 @@ REFERENCES: dict[str, Reference] = {
     "linear": Reference(t_linear, odd=HUGE, relative=False),
     # loss
     "cross_entropy": Reference(
-        t_cross_entropy, domain={"q": "part"}, odd={"x": LOGITS, "q": PARTS}, arguments=scores, relative=False
+        t_cross_entropy,
+        domain={"q": "part"},
+        odd={"x": LOGITS, "q": PARTS},
+        arguments=scores,
+        relative=False,
+        torch_multiplies=True,
     ),
     "softmax_cross_entropy": Reference(
         t_softmax_cross_entropy,
@@ -446,6 +482,7 @@ REFERENCES: dict[str, Reference] = {
         odd=MASKED,
         arguments=labelled,
         relative=False,
+        torch_multiplies=True,
     ),
     "nll_loss": Reference(
         lambda x, q, dim: -(q * x).sum(dim),

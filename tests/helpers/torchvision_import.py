@@ -1,7 +1,7 @@
-"""The real torchvision, also beside a CPU-only torch, where its import alone fails.
+"""Import torchvision, also beside a CPU-only torch, where a plain import fails.
 
-Such a torchvision lacks its compiled operators, and then stops at the schema of `torchvision::nms`. With the two
-schemas defined first, its datasets work.
+There it lacks its compiled operators, so the import fails at the schema of `torchvision::nms`. If both schemas are
+defined first, its datasets work.
 """
 
 import sys
@@ -9,13 +9,13 @@ from importlib.util import find_spec
 
 import pytest
 
-KEPT = []  # a library's definitions last as long as the library object
+KEPT = []  # definitions are removed with their library object
 
 
 def import_torchvision():
-    """The module torchvision; without torch or torchvision the test that asks is skipped."""
+    """The module torchvision; without torch or torchvision the calling test is skipped."""
     if find_spec("torch") is None or find_spec("torchvision") is None:
-        pytest.skip("torch and torchvision are not both installed: what is compared with them is skipped")
+        pytest.skip("torch and torchvision are not both installed")
     import torch
 
     try:

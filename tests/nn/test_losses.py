@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import minigrad.nn.functional as F
+from minigrad import nn
 from minigrad.backend import library
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch, the reference, is not installed")
@@ -218,8 +219,8 @@ LABELS: dict[str, tuple[Any, type[Exception] | None, str]] = {
     "(N, 1)": ([[0], [1], [2]], ValueError, "expected labels of shape (3,) for an input of shape (3, 3), got (3, 1)"),
     "one label": ([0], ValueError, "expected labels of shape (3,) for an input of shape (3, 3), got (1,)"),
     "none": ([], ValueError, "expected labels of shape (3,)"),
-    "float": (np.zeros(3, "float32"), TypeError, "expected integer labels, got dtype float32; write target.long()"),
-    "bool": (np.zeros(3, bool), TypeError, "expected integer labels, got dtype bool; write target.long()"),
+    "float": (np.zeros(3, "float32"), TypeError, "expected integer labels, got dtype float32; use target.long()"),
+    "bool": (np.zeros(3, bool), TypeError, "expected integer labels, got dtype bool; use target.long()"),
     "uint8": (np.array([0, 1, 2], "uint8"), None, ""),
     "uint8, C": (np.array([0, 3, 2], "uint8"), IndexError, "got 3 at index 1"),
     "int32": (np.array([0, 1, 2], "int32"), None, ""),
@@ -248,14 +249,14 @@ def test_label_contract(name: str, what: str, device: str) -> None:
     assert str(refused.value) == str(on_cpu.value)
 
 
-def test_a_bad_label_among_many_axes_is_told_by_its_index(device: str) -> None:
+def test_invalid_label_is_named_by_its_index(device: str) -> None:
     target = mg.zeros(2, 2, 3, dtype="int64", device=device)
     target[1, 0, 2] = 9
     with pytest.raises(IndexError, match=r"expected labels from 0 to 3, got 9 at index \(1, 0, 2\)"):
         F.cross_entropy(mg.zeros(2, 4, 2, 3, device=device), target)
 
 
-def test_ignore_index_must_be_named_to_count(device: str) -> None:
+def test_other_ignored_label_needs_ignore_index(device: str) -> None:
     x, target = mg.zeros(2, 3, device=device), mg.tensor([0, 255], device=device)
     with pytest.raises(IndexError, match="got 255 at index 1"):
         F.cross_entropy(x, target)
@@ -275,14 +276,14 @@ def test_losses_of_no_samples(device: str) -> None:
 
 @pytest.mark.parametrize("name", ["mse_loss", "binary_cross_entropy_with_logits"])
 @pytest.mark.parametrize("shapes", [((4, 1), (4,)), ((4,), (4, 1)), ((2, 3), (3,)), ((3,), ())])
-def test_a_silent_broadcast_is_refused(name: str, shapes: Any, device: str) -> None:
+def test_mse_loss_does_not_broadcast(name: str, shapes: Any, device: str) -> None:
     x, t = (mg.zeros(shape, device=device) for shape in shapes)
     with pytest.raises(ValueError, match=f"{name}: expected target of shape .*, got "):
         getattr(F, name)(x, t)
 
 
 @pytest.mark.parametrize("name", ["mse_loss", "binary_cross_entropy_with_logits", "cross_entropy", "nll_loss"])
-def test_what_is_no_tensor_and_what_is_elsewhere_is_refused(name: str, device: str) -> None:
+def test_losses_reject_other_types_and_devices(name: str, device: str) -> None:
     loss, x = getattr(F, name), mg.zeros(2, 3, device=device)
     with pytest.raises(TypeError, match=f"{name}: expected a Tensor as target, got list"):
         loss(x, [0, 1])
@@ -295,7 +296,7 @@ def test_what_is_no_tensor_and_what_is_elsewhere_is_refused(name: str, device: s
         loss(x, target.to(device), reduction="average")
 
 
-def test_weights_of_a_wrong_length_are_refused(device: str) -> None:
+def test_class_weights_of_another_length_raise(device: str) -> None:
     x, target = mg.zeros(2, 3, device=device), mg.zeros(2, dtype="int64", device=device)
     for name in ("cross_entropy", "nll_loss"):
         with pytest.raises(ValueError, match=rf"{name}: expected weight of shape \(3,\), got \(2,\)"):
@@ -304,7 +305,7 @@ def test_weights_of_a_wrong_length_are_refused(device: str) -> None:
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.5])
 @pytest.mark.parametrize("probabilities", [False, True])
-def test_label_smoothing_outside_0_to_1_is_refused(smoothing: float, probabilities: bool, device: str) -> None:
+def test_label_smoothing_outside_0_to_1_raises(smoothing: float, probabilities: bool, device: str) -> None:
     x = mg.zeros(2, 3, device=device)
     target = mg.ones(2, 3, device=device) if probabilities else mg.zeros(2, dtype="int64", device=device)
     with pytest.raises(ValueError, match="expected label_smoothing from 0 to 1"):
@@ -356,8 +357,43 @@ def test_one_hot(shape: Any, device: str) -> None:
 
 
 @pytest.mark.parametrize("label", [-1, 5])
-def test_one_hot_refuses_labels_out_of_range(label: int, device: str) -> None:
+def test_one_hot_rejects_invalid_labels(label: int, device: str) -> None:
     with pytest.raises(IndexError, match=f"one_hot: expected labels from 0 to 4, got {label} at index 1"):
         F.one_hot(mg.tensor([0, label], device=device), 5)
     with pytest.raises(TypeError, match="one_hot: expected integer labels, got dtype float32"):
         F.one_hot(mg.tensor([0.0], device=device), 5)
+
+
+# Options
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize("ignored", [0, 1, 2])
+def test_ignore_index_may_be_the_first_or_the_last_class(loss, ignored):
+    scores = mg.tensor([[0.1, 0.2, 0.4], [0.5, 0.3, 0.1], [0.2, 0.9, 0.3]], dtype="float64")
+    labels = mg.tensor([0, 1, 2])
+    counted = [i for i in range(3) if i != ignored]
+    expected = loss(scores[counted], labels[counted]).item()
+    assert loss(scores, labels, ignore_index=ignored).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_label_smoothing_is_weighted_by_class():
+    scores = mg.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], dtype="float64")
+    loss = F.cross_entropy(scores, mg.tensor([1, 0]), mg.tensor([0.5, 2.0, 4.0]), label_smoothing=0.3)
+    log_p = scores.numpy() - np.log(np.exp(scores.numpy()).sum(axis=1, keepdims=True))
+    q = 0.7 * np.array([[0, 1, 0], [1, 0, 0]]) + 0.1
+    assert loss.item() == pytest.approx(-(q * [0.5, 2, 4] * log_p).sum() / 2.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+@pytest.mark.parametrize(("scores", "label"), [(mg.tensor([[1, 2]]), mg.tensor([0])), (mg.tensor(1.0), mg.tensor(0))])
+def test_scores_of_wrong_dtype_or_shape_raise(loss, scores, label):
+    with pytest.raises(TypeError, match=r"expected scores \(N, C\) of floating point"):
+        loss(scores, label)
+
+
+@pytest.mark.parametrize(("layer", "loss"), [(nn.CrossEntropyLoss(), F.cross_entropy), (nn.NLLLoss(), F.nll_loss)])
+def test_loss_modules_have_the_ignore_index_of_functions(layer, loss):
+    scores, labels = mg.tensor([[1.0, 2.0], [3.0, 0.5]]), mg.tensor([-100, 1])
+    assert layer(scores, labels).item() == loss(scores, labels).item() == loss(scores[1:], labels[1:]).item()
+    for label in (100, -101):
+        with pytest.raises(IndexError, match="expected labels from 0 to 1"):
+            layer(scores, mg.tensor([label, 1]))

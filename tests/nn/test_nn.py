@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import nn, optim
 
 
 class Net(nn.Module):
@@ -21,7 +21,7 @@ class Net(nn.Module):
         return self.rest(self.first(x) * self.scale)
 
 
-def test_parameters_come_in_the_order_of_definition():
+def test_parameters_are_in_order_of_assignment():
     names = [name for name, _ in Net().named_parameters()]
     assert names == ["scale", "first.weight", "first.bias", "rest.2.weight"]
     assert list(Net().state_dict()) == names
@@ -74,7 +74,7 @@ def test_a_shared_layer_is_found_once_and_stepped_once():
     assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
 
-def test_a_typo_raises():
+def test_unknown_attribute_raises():
     with pytest.raises(AttributeError):
         _ = Net().mode
 
@@ -91,7 +91,7 @@ def test_sequential_takes_names_indices_and_slices():
         nn.Sequential(nn.Linear(1, 1), mg.relu)
 
 
-def test_load_state_dict_names_what_is_wrong_and_changes_nothing():
+def test_load_state_dict_mismatch_changes_nothing():
     model = Net()
     before = {name: value.tolist() for name, value in model.state_dict().items()}
     good = {name: mg.zeros(value.shape) for name, value in model.state_dict().items()}
@@ -121,7 +121,7 @@ def test_linear_starts_with_torchs_distribution(fan_in):
         assert abs(values.mean()) < 0.05 * bound
 
 
-def test_initialisations_have_the_variance_they_promise():
+def test_init_functions_have_their_variance():
     mg.manual_seed(0)
     w = mg.zeros(400, 300)
     assert nn.init.kaiming_normal_(w).numpy().std() == pytest.approx(math.sqrt(2 / 300), rel=0.05)
@@ -134,7 +134,7 @@ def test_initialisations_have_the_variance_they_promise():
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_dropout_keeps_the_mean_and_rests_in_evaluation(p):
+def test_dropout_keeps_the_mean_and_is_off_in_eval(p):
     mg.manual_seed(0)
     layer, x = nn.Dropout(p), mg.ones(100_000, requires_grad=True)
     y = layer(x)
@@ -163,7 +163,7 @@ def test_to_keeps_the_parameters_and_moves_their_gradients():
     assert weight.grad.dtype == mg.float64
 
 
-def test_wrong_width_and_wrong_use_say_so():
+def test_invalid_sizes_and_uses_raise():
     with pytest.raises(ValueError, match=r"has 5 features, but the weight \(2, 4\) expects 4"):
         nn.Linear(4, 2)(mg.ones(3, 5))
     with pytest.raises(ValueError, match="sizes of 1 or more"):
@@ -174,7 +174,7 @@ def test_wrong_width_and_wrong_use_say_so():
         nn.CrossEntropyLoss(reduction="average")
 
 
-def test_the_losses_as_modules_are_the_functions():
+def test_loss_modules_equal_the_functions():
     F = nn.functional
     scores, labels = mg.randn(4, 3), mg.tensor([0, 2, 1, 1])
     weight = mg.tensor([1.0, 2.0, 3.0])
@@ -191,3 +191,30 @@ def test_the_losses_as_modules_are_the_functions():
     assert nn.BCEWithLogitsLoss(pos_weight=weight)(scores, scores.sigmoid()).item() == (
         F.binary_cross_entropy_with_logits(scores, scores.sigmoid(), pos_weight=weight).item()
     )
+
+
+def test_leaky_relu_default_slope_is_001():
+    assert nn.LeakyReLU()(mg.tensor([-100.0, 2.0])).tolist() == pytest.approx([-1, 2])
+
+
+def test_apply_visits_children_before_parents():
+    model = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh())
+    seen = []
+    assert model.apply(lambda module: seen.append(type(module).__name__)) is model
+    assert seen == ["ReLU", "Sequential", "Tanh", "Sequential"]
+
+
+def test_module_requires_grad_sets_all_parameters():
+    model = nn.Linear(2, 2)
+    assert not any(p.requires_grad for p in model.requires_grad_(False).parameters())
+    assert all(p.requires_grad for p in model.requires_grad_().parameters())
+
+
+def test_zero_grad_resets_to_none_or_zeros():
+    model = nn.Linear(2, 2)
+    for reset in (model.zero_grad, optim.SGD(model.parameters()).zero_grad):
+        model(mg.ones(1, 2)).sum().backward()
+        reset(set_to_none=False)
+        assert model.weight.grad.tolist() == [[0, 0], [0, 0]]
+        reset()
+        assert model.weight.grad is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import DEVICES
-from helpers.op_check import DTYPES, Check, cotangent, on
+from helpers.op_check import DTYPES, OpCheck, cotangent_tensor, draw_cotangent
 from helpers.strategies import Case, cases
 from hypothesis import assume, given
 
@@ -27,17 +27,17 @@ def test_fused_op_equals_its_formula(name: str, backend: str, dtype: str) -> Non
             case.kind != "extreme"
             and all(a is None or isinstance(a, (int, float)) or a.host.size for a in case.arguments)
         )
-        fused = Check(name, backend, dtype, case)
+        fused = OpCheck(name, backend, dtype, case)
         leaves, others = fused.leaves(), fused.leaves()
         y = fused.call(leaves)
         rest = iter(others)
         args = [next(rest) if hasattr(a, "host") else a for a in case.arguments]
-        composed = FORMULAS[name].value(tensor_namespace, *args, **case.static)
+        composed = FORMULAS[name].value(tensor_namespace, *args, **case.options)
         fused.scale = max(fused.scale, float(np.abs(fused.host(y.array)).max(initial=0)))
         fused.close("the value beside its formula's", fused.host(y.array), fused.host(composed.array), slack=8)
-        g = cotangent(fused, y)
-        y.backward(on(y, g))
-        composed.backward(on(composed, g))
+        g = draw_cotangent(fused, y)
+        y.backward(cotangent_tensor(y, g))
+        composed.backward(cotangent_tensor(composed, g))
         for argument, leaf, other in zip(fused.arrays, leaves, others):
             if leaf.grad is not None:
                 what = f"the gradient of {argument.name} beside its formula's"

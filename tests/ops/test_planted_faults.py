@@ -1,13 +1,14 @@
-"""Tests of the tests: faults planted in every op that they fit, each of which `check_op` must catch.
+"""Mutation testing of the op test: faults planted in every op, each of which `check_op` must detect.
 
-A fault is made by wrapping the op's body, so that the rest of minigrad runs as it is. With --kill-matrix this file
-prints op x fault: the number of the case that caught it, or LIVE. Below the catalogue stand the wrong
-rules that other engines shipped, each in our own words.
+A mutation wraps the body of an op, so the rest of minigrad runs unchanged. With --kill-matrix this file prints
+op x mutation: the number of the case that detected it, or LIVE. At the end are wrong formulas that other engines have
+shipped.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,33 +18,42 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_dims
+import test_indexing
 from conftest import DEVICES
-from helpers.op_check import OUR_OPS, Wrong, check_op
+from helpers import op_check
+from helpers.op_check import OUR_OPS, OpCheckError, check_op
 from helpers.strategies import Case, cases
 from helpers.torch_reference import REFERENCES
 from hypothesis import HealthCheck, Phase, given, settings
-from test_ops import test_op as the_op_test
+from test_ops import test_op as check_op_by_name
 
 import minigrad as mg
+from minigrad.autograd import methods
 from minigrad.autograd import op as op_module
 from minigrad.autograd import tensor as tensor_module
+from minigrad.autograd.indexing import index_part
 from minigrad.autograd.methods import OPS
 from minigrad.autograd.op import Op, op, tensor_namespace
 from minigrad.backend import library
+from minigrad.ops import reduction
 
 Body = Callable[..., Any]
-POOL = 150  # cases that a fault is shown to
+Mutator = Callable[[Body], Body]
+BODIES = {name: OPS[name].op.body for name in OUR_OPS}
+CASES, LARGE_CASES = 300, 60  # for each mutation
 
 pytestmark = pytest.mark.usefixtures("torch")
 
 
 @cache
-def pool(name: str, backend: str, dtype: str) -> list[Case]:
-    """Cases as the op test draws them, always the same."""
+def cases_of(name: str, backend: str, dtype: str, large: bool = False) -> list[Case]:
+    """Cases of the op test, the same in every run."""
     found: list[Case] = []
+    count = LARGE_CASES if large else CASES
 
-    @settings(max_examples=POOL, phases=[Phase.generate], derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(cases(OPS[name].op, dtype, DEVICES[backend]))
+    @settings(max_examples=count, phases=[Phase.generate], derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(cases(OPS[name].op, dtype, DEVICES[backend], large))
     def collect(case: Case) -> None:
         found.append(case)
 
@@ -52,29 +62,28 @@ def pool(name: str, backend: str, dtype: str) -> list[Case]:
 
 
 @contextmanager
-def planted(name: str, body: Body) -> Iterator[None]:
-    """Meanwhile the op `name` has this body."""
-    sound, names = OPS[name], dict(vars(tensor_namespace))
-    del OPS[name]  # @op does not replace an op of another module
-    faulty = op(sound.op.signature, float_only=sound.op.float_only)(body)
-    vars(tensor_namespace).update({key: faulty if value is sound else value for key, value in names.items()})
+def replaced(name: str, body: Body) -> Iterator[None]:
+    """Replace the body of the op `name`."""
+    original, names = OPS.pop(name), dict(vars(tensor_namespace))  # @op raises if the name is taken
+    mutant = op(original.op.signature, float_only=original.op.float_only, one_dtype=original.op.one_dtype)(body)
+    vars(tensor_namespace).update({key: mutant if value is original else value for key, value in names.items()})
     try:
         yield
     finally:
-        OPS[name] = sound
+        OPS[name] = original
         vars(tensor_namespace).update(names)
 
 
-def caught(name: str, backend: str, dtype: str) -> int:
-    """The number of the case (from 1) in which the op test sees that something is wrong; 0 if it never does.
+def detecting_case(name: str, backend: str, dtype: str, large: bool = False) -> int:
+    """The number (from 1) of the first case in which the op test fails; 0 if it passes.
 
-    What counts is its verdict, RuntimeError from `backward` (a gradient of a wrong shape or dtype, or without a graph),
-    and what the strict device refuses. Any other exception is a slip in the fault, not a catch.
+    A failure is `OpCheckError`, a RuntimeError of `backward` (a gradient of a wrong shape or dtype, or no graph), or an
+    error of the fake GPU. Other exceptions are bugs of the mutation.
     """
-    for number, case in enumerate(pool(name, backend, dtype), 1):
+    for number, case in enumerate(cases_of(name, backend, dtype, large), 1):
         try:
             check_op(name, backend, dtype, case)
-        except (Wrong, RuntimeError):
+        except (OpCheckError, RuntimeError):
             return number
         except TypeError as error:
             if "strict device" not in str(error) or backend != "strict":
@@ -83,18 +92,7 @@ def caught(name: str, backend: str, dtype: str) -> int:
     return 0
 
 
-# The catalogue
-@dataclass(frozen=True)
-class Fault:
-    """A way to be wrong: what it makes of a body, and whether it fits an op (on others it changes nothing)."""
-
-    name: str
-    make: Callable[[Body], Body]
-    fits: Callable[[Op], bool]
-    backend: str = "numpy"
-    patch: tuple[Any, str, Any] | None = None  # or what it replaces in the engine
-
-
+# To which ops a mutation applies; on others it would change nothing
 def has_gradient(op: Op) -> bool:
     return REFERENCES[op.name].gradient
 
@@ -111,118 +109,126 @@ def keeps_shape(op: Op) -> bool:
     return op.name not in {"amax", "amin", "logsumexp", "cross_entropy", "softmax_cross_entropy", "nll_loss"}
 
 
-def differentiable(op: Op) -> int:
-    """How many arguments have a gradient."""
-    without = {"where": 1, "binary_cross_entropy_with_logits": 1, "softmax_cross_entropy": 1}
-    return (4 if op.variadic else len(op.array_names) - without.get(op.name, 0)) if has_gradient(op) else 0
+def n_differentiable(op: Op) -> int:
+    """The number of differentiable arguments."""
+    constants = {"where": 1, "binary_cross_entropy_with_logits": 1, "softmax_cross_entropy": 1}
+    return (4 if op.variadic else len(op.array_names) - constants.get(op.name, 0)) if has_gradient(op) else 0
 
 
 def broadcasts(op: Op) -> bool:
-    return (differentiable(op) > 1 and None not in op.core_ndim) or op.name == "broadcast_to"
+    return (n_differentiable(op) > 1 and None not in op.core_ndim) or op.name == "broadcast_to"
 
 
-def floating(op: Op) -> bool:
+def takes_any_shape(op: Op) -> bool:
+    """Whether the cases have arguments of 5 axes and of 4,096 elements."""
+    return has_gradient(op) and op.name not in ("matmul", "linear")
+
+
+def selects(op: Op) -> bool:
+    """Whether the VJP selects elements of g."""
+    return op.name in ("relu", "clip", "where", "maximum", "minimum")
+
+
+def returns_floats(op: Op) -> bool:
     return has_gradient(op) or op.name == "ones_like"
 
 
-def on_rules(change: Callable[..., Any], only: int | None = None) -> Callable[[Body], Body]:
-    """A fault of the rules: `change(d, g, x, xp)` replaces the gradient d of x. `only`: of one argument."""
-
-    def make(body: Body) -> Body:
-        @wraps(body)
-        def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-            y, rules = body(xp, *arrays, **static)
-
-            def wrong(i: int, rule: Any) -> Any:
-                if rule is None or (only is not None and [r for r in rules if r is not None].index(rule) != only):
-                    return rule
-                return lambda g: change(rule(g), g, arrays[i], xp)
-
-            return y, tuple(wrong(i, rule) for i, rule in enumerate(rules))
-
-        return faulty
-
-    return make
-
-
-def on_value(change: Callable[..., Any]) -> Callable[[Body], Body]:
-    """A fault of the value: `change(y, xp)`."""
-
-    def make(body: Body) -> Body:
-        @wraps(body)
-        def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-            y, rules = body(xp, *arrays, **static)
-            return (y if xp is tensor_namespace else change(y, xp)), rules
-
-        return faulty
-
-    return make
-
-
-def on_inputs(change: Callable[..., Any]) -> Callable[[Body], Body]:
-    """A fault of what the rules remember: they are those of `change(x, xp)`."""
-
-    def make(body: Body) -> Body:
-        @wraps(body)
-        def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-            y, rules = body(xp, *arrays, **static)
-            return y, body(xp, *(change(x, xp) if is_float(x) else x for x in arrays), **static)[1] if rules else rules
-
-        return faulty
-
-    return make
-
-
-def takes_nan(op: Op) -> bool:
+def returns_nan(op: Op) -> bool:
     odd = REFERENCES[op.name].odd
-    return (
-        has_gradient(op)
-        and op.name != "move"
-        and any(value != value for value in (odd["x"] if isinstance(odd, dict) else odd))
-    )
+    values = odd["x"] if isinstance(odd, dict) else odd
+    return has_gradient(op) and op.name != "move" and any(math.isnan(value) for value in values)
 
 
-def is_float(x: Any) -> bool:
-    return getattr(x, "dtype", np.dtype(bool)).kind == "f"
+# Mutators
+def mutator(mutant: Callable[..., Any]) -> Mutator:
+    """Replace a body by `mutant(body, xp, arrays, options)`, which returns the value and the VJPs."""
+    return lambda body: wraps(body)(lambda xp, *arrays, **options: mutant(body, xp, arrays, options))
+
+
+def on_vjps(change: Callable[..., Any], only: int | None = None) -> Mutator:
+    """Replace each gradient d of an argument x by `change(d, g, x, xp)`; with `only` that of one argument."""
+
+    def mutant(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+        y, vjps = body(xp, *arrays, **options)
+        selected = [i for i, vjp in enumerate(vjps) if vjp is not None]
+        selected = selected if only is None else selected[only : only + 1]
+
+        def changed(i: int, vjp: Any) -> Any:
+            return (lambda g: change(vjp(g), g, arrays[i], xp)) if i in selected else vjp
+
+        return y, tuple(changed(i, vjp) for i, vjp in enumerate(vjps))
+
+    return mutator(mutant)
+
+
+def on_value(change: Callable[..., Any]) -> Mutator:
+    """Replace the value y by `change(y, xp)`."""
+
+    def mutant(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+        y, vjps = body(xp, *arrays, **options)
+        return (y if xp is tensor_namespace else change(y, xp)), vjps
+
+    return mutator(mutant)
+
+
+def on_inputs(change: Callable[..., Any]) -> Mutator:
+    """Replace the VJPs by those at `change(x, xp)`."""
+
+    def mutant(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+        y, vjps = body(xp, *arrays, **options)
+        is_float = lambda x: getattr(x, "dtype", np.dtype(bool)).kind == "f"
+        return y, body(xp, *(change(x, xp) if is_float(x) else x for x in arrays), **options)[1] if vjps else vjps
+
+    return mutator(mutant)
+
+
+def past(large: Callable[[Any], bool]) -> Callable[..., Any]:
+    """1 % too large, but only for arguments x that are `large`."""
+    return lambda d, g, x, xp: d * 1.01 if large(x) else d
+
+
+def multiplied_by_a_mask(d: Any, g: Any, x: Any, xp: Any) -> Any:
+    """The gradient with 0 · g added where the VJP gave 0 for g ≠ 0: NaN where g is infinite."""
+    return d + 0.0 * g if g.shape == d.shape else d
 
 
 def transposed(d: Any, g: Any, x: Any, xp: Any) -> Any:
     return d.swapaxes(-1, -2) if len(d.shape) > 1 and d.shape[-1] == d.shape[-2] else d
 
 
-def passed_on(d: Any, g: Any, x: Any, xp: Any) -> Any:
+def cotangent(d: Any, g: Any, x: Any, xp: Any) -> Any:
     return g if g.shape == d.shape else d
 
 
-def overwrites_input(d: Any, g: Any, x: Any, xp: Any) -> Any:
+def written_to_input(d: Any, g: Any, x: Any, xp: Any) -> Any:
     if xp is not tensor_namespace and d.shape == x.shape:
         x[...] = d
         return x
     return d
 
 
-def overwrites_cotangent(d: Any, g: Any, x: Any, xp: Any) -> Any:
+def with_modified_cotangent(d: Any, g: Any, x: Any, xp: Any) -> Any:
     if xp is not tensor_namespace:
         d = d.copy()
         g *= 2
     return d
 
 
-def one_buffer() -> Callable[..., Any]:
+def in_one_buffer() -> Callable[..., Any]:
     buffers: dict[Any, Any] = {}
 
-    def into(d: Any, g: Any, x: Any, xp: Any) -> Any:
+    def change(d: Any, g: Any, x: Any, xp: Any) -> Any:
         if xp is tensor_namespace or isinstance(d, np.generic):
             return d
         buffer = buffers.setdefault((d.shape, d.dtype), d.copy())
         buffer[...] = d
         return buffer
 
-    return into
+    return change
 
 
-def at_ties(x: Any, xp: Any) -> Any:
-    """x with its equal elements made unequal, and zeros no zeros, by less than the smooth values differ."""
+def without_ties(x: Any, xp: Any) -> Any:
+    """x with its equal elements made unequal, and without zeros, by less than smooth values differ."""
     count = math.prod(x.shape)
     nudge = (np.arange(1.0, count + 1) * 2.0**-24).reshape(x.shape).astype(x.dtype)
     return x + (mg.Tensor(nudge) if xp is tensor_namespace else nudge)
@@ -235,71 +241,63 @@ def noisy(d: Any) -> Any:
     return d if not isinstance(d, np.ndarray) else d * (1 + 2.0**-51 * NOISE.integers(0, 2, d.shape)).astype(d.dtype)
 
 
-def reversed_rules(body: Body) -> Body:
-    @wraps(body)
-    def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-        y, rules = body(xp, *arrays, **static)
-        if len({x.shape if hasattr(x, "shape") else None for x in arrays}) > 1:
-            return y, rules
-        with_rule = [rule for rule in rules if rule is not None][::-1]
-        return y, tuple(rule if rule is None else with_rule.pop(0) for rule in rules)
-
-    return faulty
+def with_reversed_vjps(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    y, vjps = body(xp, *arrays, **options)
+    if len({getattr(x, "shape", None) for x in arrays}) > 1:
+        return y, vjps
+    last_first = [vjp for vjp in vjps if vjp is not None][::-1]
+    return y, tuple(vjp if vjp is None else last_first.pop(0) for vjp in vjps)
 
 
-def with_numpy(body: Body) -> Body:
-    @wraps(body)
-    def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-        return body(xp if xp is tensor_namespace else library("cpu").xp, *arrays, **static)
-
-    return faulty
+def with_numpy(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    return body(xp if xp is tensor_namespace else library("cpu").xp, *arrays, **options)
 
 
-def looks(body: Body) -> Body:
-    @wraps(body)
-    def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-        if xp is not tensor_namespace:
-            bool((arrays[0] if hasattr(arrays[0], "shape") else arrays[1]).sum() > 0)
-        return body(xp, *arrays, **static)
-
-    return faulty
+def with_host_copy_of_input(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    if xp is not tensor_namespace:
+        bool((arrays[0] if hasattr(arrays[0], "shape") else arrays[1]).sum() > 0)
+    return body(xp, *arrays, **options)
 
 
-def looks_in_rule(d: Any, g: Any, x: Any, xp: Any) -> Any:
+def with_host_copy_of_cotangent(d: Any, g: Any, x: Any, xp: Any) -> Any:
     if xp is not tensor_namespace:
         g.sum().item()
     return d
 
 
-def forgets_second_order(change_inputs: bool) -> Callable[[Body], Body]:
-    def make(body: Body) -> Body:
-        @wraps(body)
-        def faulty(xp: Any, *arrays: Any, **static: Any) -> Any:
-            if xp is not tensor_namespace:
-                return body(xp, *arrays, **static)
-            if change_inputs:
-                return body(xp, *(x.detach() if isinstance(x, mg.Tensor) else x for x in arrays), **static)
-            y, rules = body(xp, *arrays, **static)
-            return y, tuple(rule and (lambda g, rule=rule: rule(g.detach())) for rule in rules)
+def with_detached_inputs(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    return body(xp, *(x.detach() if isinstance(x, mg.Tensor) else x for x in arrays), **options)
 
-        return faulty
 
-    return make
+def with_detached_cotangent(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    y, vjps = body(xp, *arrays, **options)
+    if xp is not tensor_namespace:
+        return y, vjps
+    return y, tuple(vjp and (lambda g, vjp=vjp: vjp(g.detach())) for vjp in vjps)
 
 
 def wrong_value(y: Any, xp: Any) -> Any:
     return ~y if y.dtype == bool else y + 1 if y.dtype.kind == "i" else y * 1.01
 
 
+def wrong_past_256(y: Any, xp: Any) -> Any:
+    return y * (1 + 1e-9) if y.size > 256 else y
+
+
+def wrong_past_5_tensors(body: Body, xp: Any, arrays: Any, options: Any) -> Any:
+    y, vjps = body(xp, *arrays, **options)
+    return y, [vjp if i < 5 else (lambda g, vjp=vjps[i - 1]: vjp(g)) for i, vjp in enumerate(vjps)]
+
+
 UNBROADCAST = op_module.unbroadcast
 
 
-def mean_of_broadcast(g: Any, shape: tuple[int, ...], core: int) -> Any:
-    total = UNBROADCAST(g, shape, core) * (math.prod(shape) / max(math.prod(g.shape), 1))
+def mean_over_broadcast(g: Any, shape: tuple[int, ...], core_ndim: int) -> Any:
+    total = UNBROADCAST(g, shape, core_ndim) * (math.prod(shape) / max(math.prod(g.shape), 1))
     return total if isinstance(total, mg.Tensor) else np.asarray(total)
 
 
-def first_of_broadcast(g: Any, shape: tuple[int, ...], core: int) -> Any:
+def first_of_broadcast(g: Any, shape: tuple[int, ...], core_ndim: int) -> Any:
     while len(g.shape) > len(shape):
         g = g[:1].sum(axis=0)
     for axis, n in enumerate(shape):
@@ -308,282 +306,364 @@ def first_of_broadcast(g: Any, shape: tuple[int, ...], core: int) -> Any:
     return g if isinstance(g, mg.Tensor) else np.asarray(g)
 
 
-def sound(body: Body) -> Body:
-    return body
+@dataclass(frozen=True)
+class Mutation:
+    """A fault: how it changes the body of an op (or what it replaces in the engine), and to which ops it applies."""
+
+    name: str
+    mutate: Mutator
+    applies: Callable[[Op], bool]
+    backend: str = "numpy"
+    patch: tuple[Any, str, Any] | None = None
+    large: bool = False  # detected only by large arrays
 
 
-SCALES_G = {"sub", "neg", "where"}  # linear, and yet their rule is not g
-PASSES_VIEWS = {"add", "sub", "clone", "sum", "reshape", "transpose", "permute", "expand_dims", "squeeze", "flatten"}
+def engine(name: str, applies: Callable[[Op], bool], *patch: Any) -> Mutation:
+    """A mutation of the engine: of the function `patch[1]` of a module."""
+    return Mutation(name, lambda body: body, applies, patch=patch)
 
-CATALOGUE = [
-    Fault("zero", on_rules(lambda d, *_: d * 0), has_gradient),
-    Fault("negated", on_rules(lambda d, *_: -d), has_gradient),
-    Fault("1 % off", on_rules(lambda d, *_: d * 1.01), has_gradient),
-    Fault("1e-5 off", on_rules(lambda d, *_: d * (1 + 1e-5)), has_gradient),
-    Fault("half", on_rules(lambda d, *_: d * 0.5), has_gradient),
-    Fault("g itself", on_rules(passed_on), lambda op: keeps_shape(op) and (depends_on_x(op) or op.name in SCALES_G)),
-    Fault("transposed", on_rules(transposed), has_gradient),
-    Fault("mean of broadcast", sound, broadcasts, patch=(op_module, "unbroadcast", mean_of_broadcast)),
-    Fault("first of broadcast", sound, broadcasts, patch=(op_module, "unbroadcast", first_of_broadcast)),
-    Fault("broadcast kept", sound, broadcasts, patch=(op_module, "unbroadcast", lambda g, *_: g)),
-    Fault("through float32", on_rules(lambda d, *_: d.astype("float32").astype("float64")), has_gradient),
-    Fault("in float32", on_rules(lambda d, *_: d.astype("float32")), has_gradient),
-    Fault("stale input", on_inputs(lambda x, xp: 0.5 - x), depends_on_x),
-    Fault("ties", on_inputs(at_ties), lambda op: has_gradient(op) and REFERENCES[op.name].kinks),
-    Fault("argument 1 off", on_rules(lambda d, *_: d * 1.01, only=0), lambda op: differentiable(op) > 1),
-    Fault("argument 2 off", on_rules(lambda d, *_: d * 1.01, only=1), lambda op: differentiable(op) > 1),
-    Fault("argument 3 off", on_rules(lambda d, *_: d * 1.01, only=2), lambda op: differentiable(op) > 2),
-    Fault("rules exchanged", reversed_rules, lambda op: differentiable(op) > 1 and op.name not in ("add", "linear")),
-    Fault("into the input", on_rules(overwrites_input), has_gradient),
-    Fault("g changed", on_rules(overwrites_cotangent), has_gradient),
-    Fault("one buffer", lambda body: on_rules(one_buffer())(body), has_gradient),
-    Fault(
-        "not owned", sound, lambda op: op.name in PASSES_VIEWS, patch=(tensor_module, "copied_like", lambda g, *_: g)
+
+NOT_IDENTITY = {"sub", "neg", "where"}  # linear, and dL/dx is not g
+VIEWS = {"add", "sub", "clone", "sum", "reshape", "transpose", "permute", "expand_dims", "squeeze", "flatten"}
+
+MUTATIONS = [
+    Mutation("zero gradient", on_vjps(lambda d, *_: d * 0), has_gradient),
+    Mutation("wrong sign", on_vjps(lambda d, *_: -d), has_gradient),
+    Mutation("1 % too large", on_vjps(lambda d, *_: d * 1.01), has_gradient),
+    Mutation("1e-5 too large", on_vjps(lambda d, *_: d * (1 + 1e-5)), has_gradient),
+    Mutation("factor 1/2", on_vjps(lambda d, *_: d * 0.5), has_gradient),
+    Mutation(
+        "g for dL/dx", on_vjps(cotangent), lambda op: keeps_shape(op) and (depends_on_x(op) or op.name in NOT_IDENTITY)
     ),
-    Fault("random", on_rules(lambda d, *_: noisy(d)), has_gradient),
-    Fault("no 2nd order in g", forgets_second_order(False), has_gradient),
-    Fault("no 2nd order in x", forgets_second_order(True), curved),
-    Fault("value off", on_value(wrong_value), lambda op: True),
-    Fault("value in float32", on_value(lambda y, xp: y.astype("float32")), floating),
-    Fault("random value", on_value(lambda y, xp: noisy(y)), lambda op: floating(op) and op.name != "move"),
-    Fault("NaN hidden", on_value(lambda y, xp: xp.where(y == y, y, 0.0)), takes_nan),
-    Fault("numpy", with_numpy, lambda op: "xp." in inspect.getsource(op.body), backend="strict"),
-    Fault("looks at x", looks, lambda op: op.name != "move", backend="strict"),
-    Fault("looks at g", on_rules(looks_in_rule), lambda op: has_gradient(op) and op.name != "move", backend="strict"),
+    Mutation("transposed", on_vjps(transposed), has_gradient),
+    Mutation("wrong past 4 axes", on_vjps(past(lambda x: len(x.shape) > 4)), takes_any_shape, large=True),
+    Mutation("wrong past 256 rows", on_vjps(past(lambda x: max(x.shape, default=0) > 256)), has_gradient, large=True),
+    Mutation(
+        "wrong past 4,096 elements", on_vjps(past(lambda x: math.prod(x.shape) > 4096)), takes_any_shape, large=True
+    ),
+    Mutation("wrong past 5 tensors", mutator(wrong_past_5_tensors), lambda op: op.variadic),
+    Mutation("0 · g for 0", on_vjps(multiplied_by_a_mask), selects),
+    Mutation("value: wrong past 256", on_value(wrong_past_256), returns_floats, large=True),
+    engine("broadcast: mean for sum", broadcasts, op_module, "unbroadcast", mean_over_broadcast),
+    engine("broadcast: first for sum", broadcasts, op_module, "unbroadcast", first_of_broadcast),
+    engine("broadcast: no sum", broadcasts, op_module, "unbroadcast", lambda g, *_: g),
+    Mutation("rounded to float32", on_vjps(lambda d, *_: d.astype("float32").astype("float64")), has_gradient),
+    Mutation("dtype float32", on_vjps(lambda d, *_: d.astype("float32")), has_gradient),
+    Mutation("VJP at another x", on_inputs(lambda x, xp: 0.5 - x), depends_on_x),
+    Mutation("ties ignored", on_inputs(without_ties), lambda op: has_gradient(op) and REFERENCES[op.name].kinks),
+    *(
+        Mutation(
+            f"argument {i + 1}: 1 % too large",
+            on_vjps(lambda d, *_: d * 1.01, only=i),
+            lambda op, i=i: n_differentiable(op) > max(i, 1),
+        )
+        for i in range(3)
+    ),
+    Mutation(
+        "VJPs reversed",
+        mutator(with_reversed_vjps),
+        lambda op: n_differentiable(op) > 1 and op.name not in ("add", "linear"),
+    ),
+    Mutation("written to x", on_vjps(written_to_input), has_gradient),
+    Mutation("g modified", on_vjps(with_modified_cotangent), has_gradient),
+    Mutation("one buffer", lambda body: on_vjps(in_one_buffer())(body), has_gradient),
+    engine("alias of g", lambda op: op.name in VIEWS, tensor_module, "copied_like", lambda g, *_: g),
+    Mutation("random rounding", on_vjps(lambda d, *_: noisy(d)), has_gradient),
+    Mutation("g detached", mutator(with_detached_cotangent), has_gradient),
+    Mutation("x detached", mutator(with_detached_inputs), curved),
+    Mutation("wrong value", on_value(wrong_value), lambda op: True),
+    Mutation("value in float32", on_value(lambda y, xp: y.astype("float32")), returns_floats),
+    Mutation(
+        "value: random rounding", on_value(lambda y, xp: noisy(y)), lambda op: returns_floats(op) and op.name != "move"
+    ),
+    Mutation("NaN replaced by 0", on_value(lambda y, xp: xp.where(y == y, y, 0.0)), returns_nan),
+    Mutation("NumPy on the device", mutator(with_numpy), lambda op: "xp." in inspect.getsource(op.body), "strict"),
+    Mutation("host copy of x", mutator(with_host_copy_of_input), lambda op: op.name != "move", "strict"),
+    Mutation(
+        "host copy of g",
+        on_vjps(with_host_copy_of_cotangent),
+        lambda op: has_gradient(op) and op.name != "move",
+        "strict",
+    ),
 ]
 
 
-def test_names_of_faults_differ() -> None:
-    assert len({fault.name for fault in CATALOGUE}) == len(CATALOGUE)
+def test_mutations_have_different_names() -> None:
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
 
 
 @pytest.mark.parametrize("name", OUR_OPS)
-def test_no_fault_survives(name: str, monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
+def test_op_check_detects_every_mutation(name: str, monkeypatch: pytest.MonkeyPatch, record_property: Any) -> None:
     if name not in REFERENCES:
         pytest.fail(
             f"the op `{name}` has no reference: add a row `{name}` to REFERENCES in tests/helpers/torch_reference.py"
         )
     row: dict[str, int] = {}
-    for fault in CATALOGUE:
-        if fault.fits(OPS[name].op):
-            with planted(name, fault.make(OPS[name].op.body)), monkeypatch.context() as patched:
-                if fault.patch:
-                    patched.setattr(*fault.patch)
-                row[fault.name] = caught(name, fault.backend, "float64")
-    record_property("kill matrix", {"op": name, "row": row, "faults": [fault.name for fault in CATALOGUE]})
-    survivors = [fault for fault, number in row.items() if number == 0]
-    assert not survivors, f"op {name}: faults that the op test does not see: {', '.join(survivors)}"
+    for mutation in MUTATIONS:
+        if mutation.applies(OPS[name].op):
+            with replaced(name, mutation.mutate(BODIES[name])), monkeypatch.context() as patched:
+                if mutation.patch:
+                    patched.setattr(*mutation.patch)
+                row[mutation.name] = detecting_case(name, mutation.backend, "float64", mutation.large)
+    record_property("kill matrix", {"op": name, "row": row, "mutations": [mutation.name for mutation in MUTATIONS]})
+    survivors = [mutation for mutation, case in row.items() if case == 0]
+    assert not survivors, f"op {name}: the op test does not detect {', '.join(survivors)}"
 
 
-def test_the_sound_ops_pass_in_the_same_cases() -> None:
-    """What catches a fault must not also catch its absence."""
-    for name in ("relu", "mul", "softmax", "amax", "matmul", "getitem"):
-        assert caught(name, "numpy", "float64") == 0
-        with planted(name, OPS[name].op.body):
-            assert caught(name, "numpy", "float64") == 0
+@pytest.mark.parametrize("name", ["relu", "mul", "softmax", "amax", "matmul", "getitem"])
+def test_op_check_passes_without_a_mutation(name: str) -> None:
+    assert detecting_case(name, "numpy", "float64") == 0
+    with replaced(name, BODIES[name]):
+        assert detecting_case(name, "numpy", "float64") == 0
 
 
-def test_a_new_op_is_tested_and_fails_by_name_without_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    with planted("relu", OPS["relu"].op.body):  # puts the registries back afterwards
-        monkeypatch.setitem(OPS, "cube", None)
+@pytest.mark.usefixtures("restore_ops")
+def test_op_without_a_reference_fails_by_name() -> None:
+    @op("()->()")
+    def cube(xp: Any, x: Any) -> Any:
+        """y = x³"""
+        return x * x * x, (lambda g: 3 * g * x * x,)
 
-        @op("()->()")
-        def cube(xp: Any, x: Any) -> Any:
-            """y = x³"""
-            return x * x * x, (lambda g: 3 * g * x * x,)
-
-        vars(tensor_namespace).pop("cube")
-        with pytest.raises(pytest.fail.Exception, match="`cube` has no reference: add a row"):
-            the_op_test("cube", "numpy", "float64")
+    with pytest.raises(pytest.fail.Exception, match="`cube` has no reference: add a row"):
+        check_op_by_name("cube", "numpy", "float64")
 
 
-# What other engines got wrong
-WRONG: dict[str, tuple[str, str, Body]] = {}  # by its name: the op, the dtype, the body
+# Bugs of other engines
+BUGS: dict[str, tuple[str, str, Body]] = {}  # by description: the op, the dtype that shows it, the body
 
 
-def wrong(what: str, dtype: str = "float64") -> Callable[[Body], Body]:
-    def enter(body: Body) -> Body:
-        WRONG[what] = (body.__name__, dtype, body)
+def bug(description: str, dtype: str = "float64") -> Callable[[Body], Body]:
+    def register(body: Body) -> Body:
+        BUGS[description] = (body.__name__, dtype, body)
         return body
 
-    return enter
+    return register
 
 
-def sound_rules(name: str, xp: Any, *arrays: Any, **static: Any) -> Any:
-    return SOUND[name](xp, *arrays, **static)
+def correct(name: str, xp: Any, *arrays: Any, **options: Any) -> Any:
+    return BODIES[name](xp, *arrays, **options)
 
 
-SOUND = {name: OPS[name].op.body for name in OUR_OPS}
-
-
-@wrong("div squares a small divisor", "float32")
+@bug("div: divides by b², which underflows", "float32")
 def div(xp, x, w):
     return x / w, (lambda g: g / w, lambda g: -g * x / (w * w))
 
 
-@wrong("relu gives a half at 0")
+@bug("relu: dL/dx = g/2 at 0")
 def relu(xp, x):
     return xp.maximum(x, 0), (lambda g: xp.where(x == 0, 0.5 * g, xp.where(x > 0, g, 0.0)),)
 
 
-@wrong("relu by multiplying with a mask: nan at -inf")
+@bug("relu: x times a mask, nan at -inf")
 def relu(xp, x):
     return x * (x > 0), (lambda g: g * (x > 0),)
 
 
-@wrong("relu hides nan")
+@bug("relu: 0 for nan")
 def relu(xp, x):
     y = xp.where(x > 0, x, 0.0)
     return y, (lambda g: xp.where(y <= 0, 0.0, g),)
 
 
-@wrong("sigmoid's rule as e / (1 + e)²")
+@bug("sigmoid: VJP e / (1 + e)², which overflows")
 def sigmoid(xp, x):
     e = xp.exp(-x)
     return 1 / (1 + e), (lambda g: g * e / (1 + e) ** 2,)
 
 
-@wrong("tanh by exponentials")
+@bug("tanh: of exponentials, which overflow")
 def tanh(xp, x):
     y = (xp.exp(x) - xp.exp(-x)) / (xp.exp(x) + xp.exp(-x))
     return y, (lambda g: g * (1 - y * y),)
 
 
-@wrong("softmax without its shift")
+@bug("softmax: without subtracting max x")
 def softmax(xp, x, *, dim):
     e = xp.exp(x)
     y = e / xp.sum(e, axis=dim, keepdims=True)
     return y, (lambda g: y * (g - xp.sum(g * y, axis=dim, keepdims=True)),)
 
 
-@wrong("softmax's rule without its sum")
+@bug("softmax: VJP without the sum over classes")
 def softmax(xp, x, *, dim):
-    y, _ = sound_rules("softmax", xp, x, dim=dim)
+    y, _ = correct("softmax", xp, x, dim=dim)
     return y, (lambda g: g * y * (1 - y),)
 
 
-@wrong("log_softmax as log of softmax")
+@bug("log_softmax: log of softmax")
 def log_softmax(xp, x, *, dim):
-    y = xp.log(sound_rules("softmax", xp, x, dim=dim)[0])
+    y = xp.log(correct("softmax", xp, x, dim=dim)[0])
     return y, (lambda g: g - xp.exp(y) * xp.sum(g, axis=dim, keepdims=True),)
 
 
-@wrong("logsumexp without its shift")
+@bug("logsumexp: without subtracting max x")
 def logsumexp(xp, x, *, dim, keepdim=False):
     s = xp.log(xp.sum(xp.exp(x), axis=dim, keepdims=True))
     y = s if keepdim else xp.squeeze(s, axis=dim)
     return y, (lambda g: xp.reshape(g, s.shape) * xp.exp(x - s),)
 
 
-@wrong("amax gives all of g to each tie")
+@bug("amax: each tie gets all of g")
 def amax(xp, x, *, dim=None, keepdim=False):
     top = xp.amax(x, axis=dim, keepdims=True)
     y = top if keepdim else xp.amax(x, axis=dim)
     return y, (lambda g: xp.where(x == top, xp.reshape(g, top.shape), 0.0),)
 
 
-@wrong("maximum gives all of g to x at a tie")
+@bug("maximum: a gets all of g at a tie")
 def maximum(xp, x, w):
     return xp.maximum(x, w), (lambda g: xp.where(x >= w, g, 0.0), lambda g: xp.where(x < w, g, 0.0))
 
 
-@wrong("clip gives nothing at its upper bound")
+@bug("clip: dL/dx = 0 at the upper bound")
 def clip(xp, x, *, min=None, max=None):
-    y, rules = sound_rules("clip", xp, x, min=min, max=max)
-    return y, (rules[0] if max is None else lambda g: xp.where(x == max, 0.0, rules[0](g)),)
+    y, vjps = correct("clip", xp, x, min=min, max=max)
+    return y, (vjps[0] if max is None else lambda g: xp.where(x == max, 0.0, vjps[0](g)),)
 
 
-@wrong("clip gives nothing at its lower bound")
+@bug("clip: dL/dx = 0 at the lower bound")
 def clip(xp, x, *, min=None, max=None):
-    y, rules = sound_rules("clip", xp, x, min=min, max=max)
-    return y, (rules[0] if min is None else lambda g: xp.where(x == min, 0.0, rules[0](g)),)
+    y, vjps = correct("clip", xp, x, min=min, max=max)
+    return y, (vjps[0] if min is None else lambda g: xp.where(x == min, 0.0, vjps[0](g)),)
 
 
-@wrong("abs by dividing: nan at 0")
+@bug("abs: VJP x / |x|, nan at 0")
 def abs(xp, x):
     return xp.abs(x), (lambda g: g * x / xp.abs(x),)
 
 
-@wrong("log1p as log(1 + x)")
+@bug("log1p: log(1 + x)")
 def log1p(xp, x):
     return xp.log(1 + x), (lambda g: g / (1 + x),)
 
 
-@wrong("pow's rule as g p y / x: nan at 0")
+@bug("pow: VJP p y / x, nan at 0")
 def pow(xp, x, p):
     y = x**p
-    return y, (lambda g: g * p * y / x, sound_rules("pow", xp, x, p)[1][1])
+    return y, (lambda g: g * p * y / x, correct("pow", xp, x, p)[1][1])
 
 
-@wrong("mean divides by the number of axes")
+@bug("mean: divides by the number of axes")
 def mean(xp, x, *, dim=None, keepdim=False):
-    y, rules = sound_rules("mean", xp, x, dim=dim, keepdim=keepdim)
+    y, vjps = correct("mean", xp, x, dim=dim, keepdim=keepdim)
     n = len(dim) if isinstance(dim, tuple) else 1
-    return y, (lambda g: rules[0](g) * n,)
+    return y, (lambda g: vjps[0](g) * n,)
 
 
-@wrong("axis 0 taken for no axis")
+@bug("squeeze: dim=0 is no dim")
 def squeeze(xp, x, *, dim=None):
-    return sound_rules("squeeze", xp, x, dim=dim or None)
+    return correct("squeeze", xp, x, dim=dim or None)
 
 
-@wrong("a new axis at -1 goes in one early")
+@bug("expand_dims: negative dim off by one")
 def expand_dims(xp, x, *, dim):
-    return sound_rules("expand_dims", xp, x, dim=dim - 1 if -len(x.shape) <= dim < 0 else dim)
+    return correct("expand_dims", xp, x, dim=dim - 1 if -len(x.shape) <= dim < 0 else dim)
 
 
-@wrong("permute back with the same order")
+@bug("permute: VJP with the same order")
 def permute(xp, x, *, dims):
-    y, rules = sound_rules("permute", xp, x, dims=dims)
-    return y, (lambda g: d if (d := xp.transpose(g, dims)).shape == x.shape else rules[0](g),)
+    y, vjps = correct("permute", xp, x, dims=dims)
+    return y, (lambda g: d if (d := xp.transpose(g, dims)).shape == x.shape else vjps[0](g),)
 
 
-@wrong("an element picked twice gets one gradient")
+@bug("getitem: an element selected twice gets one gradient")
 def getitem(xp, x, *, index):
-    def rule(g):
+    def vjp(g):
         y = xp.zeros(x.shape, dtype=x.dtype)
         y[index] = g
         return y
 
-    return x[index], (rule if xp is not tensor_namespace else sound_rules("getitem", xp, x, index=index)[1][0],)
+    return x[index], (vjp if xp is not tensor_namespace else correct("getitem", xp, x, index=index)[1][0],)
 
 
-@wrong("argmax takes the last of equals")
+@bug("argmax: last of the ties")
 def argmax(xp, x, *, dim=None, keepdim=False):
     if dim is None:
-        return sound_rules("argmax", xp, x, dim=dim, keepdim=keepdim)
+        return correct("argmax", xp, x, dim=dim, keepdim=keepdim)
     return x.shape[dim] - 1 - xp.argmax(xp.flip(x, axis=dim), axis=dim, keepdims=keepdim), ()
 
 
-@wrong("the bias gets the mean over the rows")
+@bug("linear: dL/db is the mean over the rows")
 def linear(xp, x, w, b=None):
-    y, rules = sound_rules("linear", xp, x, w, b)
+    y, vjps = correct("linear", xp, x, w, b)
     rows = max(math.prod(x.shape[:-1]), 1)
-    return y, (*rules[:2], lambda g: rules[2](g) / rows)
+    return y, (*vjps[:2], lambda g: vjps[2](g) / rows)
 
 
-@wrong("mse without its 2")
+@bug("mse_loss: VJP without the factor 2")
 def mse_loss(xp, x, t):
     d = x - t
     return d * d, (lambda g: g * d, lambda g: -g * d)
 
 
-@wrong("cross-entropy as p - q, though q need not sum to 1")
+@bug("cross_entropy: VJP p - q, though q need not sum to 1")
 def cross_entropy(xp, x, q, *, dim=1):
-    y, rules = sound_rules("cross_entropy", xp, x, q, dim=dim)
+    y, vjps = correct("cross_entropy", xp, x, q, dim=dim)
     p = lambda: OPS["softmax"].op.body(xp, x, dim=dim)[0]
-    return y, (lambda g: xp.expand_dims(g, dim) * (p() - q), rules[1])
+    return y, (lambda g: xp.expand_dims(g, dim) * (p() - q), vjps[1])
 
 
-@wrong("binary cross-entropy from probabilities: 0 · log 0")
+@bug("binary cross-entropy: of probabilities, 0 · log 0")
 def binary_cross_entropy_with_logits(xp, x, t, pos_weight=1):
     p = 1 / (1 + xp.exp(-x))
-    rules = sound_rules("binary_cross_entropy_with_logits", xp, x, t, pos_weight)[1]
-    return -(pos_weight * t * xp.log(p) + (1 - t) * xp.log(1 - p)), rules
+    vjps = correct("binary_cross_entropy_with_logits", xp, x, t, pos_weight)[1]
+    return -(pos_weight * t * xp.log(p) + (1 - t) * xp.log(1 - p)), vjps
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_what_other_engines_got_wrong_is_caught(what: str) -> None:
-    name, dtype, body = WRONG[what]
-    with planted(name, body):
-        assert caught(name, "numpy", dtype), f"op {name}: the op test does not see that {what}"
+@pytest.mark.parametrize("description", BUGS)
+def test_op_check_detects_bugs_of_other_engines(description: str) -> None:
+    name, dtype, body = BUGS[description]
+    with replaced(name, body):
+        assert detecting_case(name, "numpy", dtype), f"op {name}: the op test does not detect: {description}"
+
+
+# Faults that the tests of this folder must detect
+def numpy_index_steps(array: Any, index: Any) -> list[Any]:
+    """The index as NumPy takes it: an integer beside positions broadcasts with them."""
+    parts = [index_part(array, part) for part in (index if isinstance(index, tuple) else (index,))]
+    return [tuple(parts)]
+
+
+def check_random_indices(torch: Any) -> None:
+    steps = settings(
+        max_examples=200, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    steps(test_indexing.test_random_indices_select_and_write_as_in_torch)(torch)
+
+
+def check_dims(torch: Any) -> None:
+    for name, shape in itertools.product(test_dims.ALONG, ((), (0,), (0, 3), (2, 3))):
+        test_dims.test_every_dim_gives_the_result_of_torch(name, shape, "cpu", torch)
+
+
+def check_long_axes(torch: Any) -> None:
+    for shape, dim in (((2**20, 3), 0), ((3, 2**20), 1), ((2**18, 2, 2), (0, 1))):
+        test_dims.test_sums_over_long_axes_are_accurate(shape, dim)
+    test_dims.test_gradients_of_broadcast_arrays_are_summed_accurately()
+
+
+CPU = library("cpu").xp
+PLANTED: dict[str, tuple[Any, Callable[..., None]]] = {
+    "indexing as in NumPy": ((methods, "index_steps", numpy_index_steps), check_random_indices),
+    "0-d Tensors have no axis": ((reduction, "axes_of", lambda x, dim: dim), check_dims),
+    "long sums in sequence": ((CPU, "sum", np.add.reduce), check_long_axes),
+    "long bias gradients by BLAS": ((CPU, "column_sum", lambda x: np.ones_like(x[:, 0]) @ x), check_long_axes),
+}
+
+
+@pytest.mark.parametrize("description", PLANTED)
+def test_planted_faults_of_other_kinds_are_detected(
+    description: str, torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, check = PLANTED[description]
+    monkeypatch.setattr(*fault)
+    with pytest.raises((AssertionError, IndexError, ArithmeticError)):
+        check(torch)
+
+
+@pytest.mark.parametrize("name", ["exp", "sum", "softmax", "matmul", "cat", "eq", "mse_loss"])
+def test_op_check_detects_wrong_values_without_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(op_check, "torch", None)
+    assert detecting_case(name, "numpy", "float64") == 0
+    with replaced(name, on_value(wrong_value)(BODIES[name])):
+        assert detecting_case(name, "numpy", "float64")

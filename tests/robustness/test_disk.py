@@ -1,6 +1,6 @@
-"""Every fault at every step: what a failing disk, or a crash, leaves of files that are written and read.
+"""Disk faults and crashes at every step of writing and reading a file.
 
-`Disk` stands between the package and the operating system. It counts the steps (open, write, flush, fsync, close,
+`Disk` replaces the calls to the operating system. It counts the steps (open, write, flush, fsync, close,
 rename, unlink, read, seek, stat) and lets one of them fail.
 """
 
@@ -27,16 +27,16 @@ FAULTS = [errno.ENOSPC, errno.EIO]
 
 
 class Disk:
-    """Calls `fault(work)` in place of the step number `at`, counted from 0; `work` is what the step would have done."""
+    """Calls `fault(name, work, ...)` instead of step number `at`, counted from 0; `work` is the original step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, fault: Callable[..., Any]) -> None:
         self.steps: list[str] = []
         self.at = at
         self.fault = fault
         for module, name in ((builtins, "open"), (os, "fsync"), (os, "replace"), (os, "unlink"), (os, "fstat")):
-            monkeypatch.setattr(module, name, self.watch(name, getattr(module, name)))
+            monkeypatch.setattr(module, name, self.wrap(name, getattr(module, name)))
 
-    def watch(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def step(*args: Any, **options: Any) -> Any:
             self.steps.append(name)
             if len(self.steps) - 1 == self.at:
@@ -55,14 +55,14 @@ class File:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.file, name)
-        return self.disk.watch(name, found) if name in {"write", "flush", "read", "seek"} else found
+        return self.disk.wrap(name, found) if name in {"write", "flush", "read", "seek"} else found
 
     def __enter__(self) -> File:
         return self
 
     def __exit__(self, *exception: object) -> None:
         try:
-            self.disk.watch("close", lambda: None)()
+            self.disk.wrap("close", lambda: None)()
         finally:
             self.file.close()
 
@@ -75,22 +75,22 @@ def failing(error: int) -> Callable[..., Any]:
 
 
 def short(name: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """A write or a read of half of what it should have, then the error; other steps just fail."""
+    """Half of a write, then the error; other steps fail."""
     if name == "write":
         work(args[0][: len(args[0]) // 2])
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def steps_of(action: Callable[[], Any]) -> list[str]:
-    """The steps of an action that nothing disturbs."""
+    """The steps of an action without a fault."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         disk = Disk(monkeypatch, -1, short)
         action()
     return disk.steps
 
 
-def disturbed(action: Callable[[], Any], at: int, fault: Callable[..., Any]) -> Any:
-    """The result of an action one of whose steps fails."""
+def with_fault(action: Callable[[], Any], at: int, fault: Callable[..., Any]) -> Any:
+    """The result of an action with a fault at one step."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         Disk(monkeypatch, at, fault)
         return action()
@@ -100,27 +100,27 @@ def disturbed(action: Callable[[], Any], at: int, fault: Callable[..., Any]) -> 
 OLD, NEW = {"x": mg.ones(300)}, {"x": mg.zeros(300)}
 
 
-def test_a_save_is_open_write_flush_fsync_close_rename(tmp_path):
+def test_save_is_open_write_flush_fsync_close_rename(tmp_path):
     steps = steps_of(lambda: mg.save(NEW, tmp_path / "weights"))
     assert steps == ["open", "write", "flush", "fsync", "close", "replace"]
 
 
 @pytest.mark.parametrize("fault", [*map(failing, FAULTS), short], ids=["ENOSPC", "EIO", "short"])
 @pytest.mark.parametrize("at", range(6))
-def test_a_failed_step_of_save_leaves_the_old_file_and_nothing_else(tmp_path, at, fault):
+def test_failed_save_leaves_only_the_old_file(tmp_path, at, fault):
     path = tmp_path / "weights"
     mg.save(OLD, path)
     with pytest.raises(OSError, match=r"No space|Input/output"):
-        disturbed(lambda: mg.save(NEW, path), at, fault)
+        with_fault(lambda: mg.save(NEW, path), at, fault)
     assert mg.load(path)["x"].tolist() == OLD["x"].tolist()
     assert os.listdir(tmp_path) == ["weights"]
-    mg.save(NEW, path)  # the disk is well again
+    mg.save(NEW, path)  # the disk works again
     assert mg.load(path)["x"].tolist() == NEW["x"].tolist()
 
 
 @pytest.mark.parametrize("at", range(6))
 @pytest.mark.parametrize("half", [False, True], ids=["before", "within or after"])
-def test_a_crash_at_any_step_of_save_leaves_the_old_file_or_the_new(tmp_path, at, half):
+def test_crash_in_save_leaves_the_old_file_or_the_new(tmp_path, at, half):
     def crash(name: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         if half:
             work(*([args[0][: len(args[0]) // 2]] if name == "write" else args), **options)
@@ -131,7 +131,7 @@ def test_a_crash_at_any_step_of_save_leaves_the_old_file_or_the_new(tmp_path, at
     child = os.fork()
     if child == 0:
         try:
-            disturbed(lambda: mg.save(NEW, path), at, crash)
+            with_fault(lambda: mg.save(NEW, path), at, crash)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
@@ -142,8 +142,8 @@ def test_a_crash_at_any_step_of_save_leaves_the_old_file_or_the_new(tmp_path, at
 
 
 @pytest.mark.parametrize("part", [0, 0.001, 0.01, 0.1, 0.5, 0.999])
-def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path, part):
-    """A limit on the size of files: the operating system itself writes part of the bytes, and refuses the rest."""
+def test_save_on_a_full_disk_leaves_the_old_file(tmp_path, part):
+    """With a limit on file sizes, the operating system writes only part of the bytes."""
     resource = pytest.importorskip("resource", reason="limits on files are for POSIX systems")
     path = tmp_path / "weights"
     mg.save(OLD, path)
@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path, part):
 
 # Reading
 def reading(tmp_path: Path, kind: str) -> tuple[Callable[[], Any], type[Exception]]:
-    """What reads a whole file of that kind, and the error for one that cannot be read."""
+    """A function that reads a complete file of this kind, and the error type for an unreadable one."""
     if kind == "weights":
         mg.save(OLD, tmp_path / "weights")
         return lambda: mg.load(tmp_path / "weights")["x"].numpy(), OSError
@@ -172,7 +172,7 @@ def reading(tmp_path: Path, kind: str) -> tuple[Callable[[], Any], type[Exceptio
 
 
 @pytest.mark.parametrize("kind", ["weights", "images", "images.gz"])
-def test_every_failed_step_of_reading_is_an_error_or_of_no_consequence(tmp_path, kind):
+def test_failed_read_raises_or_gives_the_whole_file(tmp_path, kind):
     read, expected = reading(tmp_path, kind)
     whole = read()
     steps = steps_of(read)
@@ -182,7 +182,7 @@ def test_every_failed_step_of_reading_is_an_error_or_of_no_consequence(tmp_path,
     for at in range(len(steps)):
         for error in FAULTS:
             try:
-                found = disturbed(read, at, failing(error))
+                found = with_fault(read, at, failing(error))
             except expected as raised:
                 messages.append((str(raised), os.strerror(error)))
             else:
@@ -193,8 +193,8 @@ def test_every_failed_step_of_reading_is_an_error_or_of_no_consequence(tmp_path,
 
 @pytest.mark.parametrize("kind", ["weights", "images", "images.gz"])
 @pytest.mark.parametrize("part", [0, 0.5, 0.99])
-def test_a_short_read_is_never_taken_for_the_file(tmp_path, kind, part):
-    """A file that is cut while it is read: each read in turn gives less than it should, and those after it nothing."""
+def test_short_read_raises_or_gives_the_whole_file(tmp_path, kind, part):
+    """A file is truncated during reading: one read returns too few bytes, the later ones none."""
     read, expected = reading(tmp_path, kind)
     whole, steps = read(), steps_of(read)
 
@@ -206,7 +206,7 @@ def test_a_short_read_is_never_taken_for_the_file(tmp_path, kind, part):
             return content[: int(part * len(content))]
 
         try:
-            found = disturbed(read, at, cut)
+            found = with_fault(read, at, cut)
         except (CheckpointError, expected):
             pass
         else:

@@ -1,15 +1,14 @@
-"""Hostile calls: the whole public API, called with what it does not expect.
+"""API fuzzing: the whole public API, called with unexpected arguments.
 
-The functions, classes, methods and properties are found by looking at the package, so that a new one is under all of
-this without an edit. A call begins with arguments that fit (`FITTING`, by the name of the parameter) and has some of
-them replaced by `HOSTILE` ones. All are Python expressions, so that a failure is a line to be typed in.
+Functions, classes, methods and properties are discovered, so a new one is tested without an edit here. A call starts
+with valid arguments (`VALID`, by the name of the parameter), and some of them are replaced by `INVALID` ones. All are
+Python expressions, so a failure can be pasted into a prompt.
 
-Demanded of each call: it returns or raises one of the documented exceptions, with a message and without a warning;
-what it returns holds no dtype that minigrad leaves out, and goes backward; afterwards its arguments, the mode of
-recording, the registry of ops, the random numbers, NumPy's error state and the folder are as they were, unless the call
-is there to change just that, and did not fail.
+Each call must return or raise one of the documented exceptions, with a message and without a warning. The result has
+only dtypes of minigrad, and its backward works. The arguments, the grad mode, the registry of ops, the random numbers,
+NumPy's error state and the folder are unchanged, unless the call is meant to change them and did not fail.
 
-The number of calls goes by the profile: 2,000 under `ci`, 20,000 under `thorough`.
+The number of calls depends on the profile: 2,000 for `ci`, 20,000 for `thorough`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from decimal import Decimal  # noqa: F401 (a word of the expressions)
+from decimal import Decimal  # noqa: F401 (used in the expressions)
 from fractions import Fraction  # noqa: F401 (likewise)
 from functools import cache
 from itertools import islice
@@ -43,19 +42,19 @@ from minigrad.nn import functional as F
 from minigrad.nn import init
 from minigrad.testing import GradcheckError
 
-resource = pytest.importorskip("resource", reason="without a limit of memory these calls are a danger to the machine")
+resource = pytest.importorskip("resource", reason="without a memory limit these calls can exhaust the machine")
 if not Path("/proc/self/statm").exists():
-    pytest.skip("the limit of memory needs /proc/self/statm", allow_module_level=True)
+    pytest.skip("the memory limit needs /proc/self/statm", allow_module_level=True)
 
 CALLS = min(10 * settings.default.max_examples, 20_000)
-MEMORY = 1 << 30  # bytes that the calls may take beyond what is taken already
+MEMORY = 1 << 30  # bytes that the calls may allocate
 
 DOCUMENTED = (TypeError, ValueError, IndexError, RuntimeError, MemoryError, OSError, GradcheckError)
 
 
 # What is called
 class Target(NamedTuple):
-    """One function of the package, how it is written, and for a method the class, whose instance comes first."""
+    """A function of the package, its name, and for a method its class; the first argument is then an instance."""
 
     name: str
     function: Callable[..., Any]
@@ -63,12 +62,12 @@ class Target(NamedTuple):
 
 
 FOLDERS = {"mg": mg, "nn": nn, "F": F, "init": init, "optim": optim, "data": data, "mg.cuda": mg.cuda}
-# Called with the class, there to change the mode, or hooks that get what the one who calls them has checked.
-HOOKS = {"__init__", "__new__", "__enter__", "__exit__", "update", "check", "gather", "label_ranges", "positions"}
+# Called with the class, meant to change the mode, or hooks that get checked arguments.
+HOOKS = {"__init__", "__new__", "__enter__", "__exit__", "update", "check", "positions"}
 
 
 def is_public(name: str, value: Any, module: Any) -> bool:
-    """Whether a name of a module is there to be called; optim and init also hold what they import for themselves."""
+    """Whether a name of a module is public and callable; optim and init also contain their imports."""
     home = getattr(value, "__module__", None) or ""
     ours = home == module.__name__ if module in (init, optim) else home.startswith("minigrad")
     error = isinstance(value, type) and issubclass(value, BaseException)
@@ -88,8 +87,8 @@ def members(cls: type, name: str) -> Iterator[Target]:
             yield Target(f"{name}.{member}", value, cls)
 
 
-def found() -> Iterator[Target]:
-    """All that can be called by a public name; what a class inherits from one without is counted as its own."""
+def discover() -> Iterator[Target]:
+    """All public callables. Members that a class inherits from a private one count as its own."""
     classes: dict[type, str] = {}
     for prefix, module in FOLDERS.items():
         for name in getattr(module, "__all__", vars(module)):
@@ -107,12 +106,12 @@ def found() -> Iterator[Target]:
                     yield target._replace(owner=home if home in classes else cls)
 
 
-TARGETS = {target.name: target for target in found()}
+TARGETS = {target.name: target for target in discover()}
 
 
-# What it is called with: the words of the expressions below
+# The names in the expressions below
 def numbers(*shape: int) -> Any:
-    """An array of different float32 numbers from -1 to 1."""
+    """An array of distinct float32 numbers from -1 to 1."""
     return np.linspace(-1, 1, math.prod(shape), dtype=np.float32).reshape(shape)
 
 
@@ -122,25 +121,25 @@ def leaf(*shape: int) -> mg.Tensor:
 
 
 def made(*shape: int) -> mg.Tensor:
-    """A Tensor that an op made."""
+    """A Tensor with a graph."""
     return leaf(*shape) * 2
 
 
 def freed(*shape: int) -> mg.Tensor:
-    """A Tensor whose graph is gone."""
+    """A Tensor whose graph has been freed."""
     y = made(*shape)
     y.sum().backward()
     return y
 
 
 def read_only(array: Any) -> Any:
-    """The array, not to be written to."""
+    """The array, read-only."""
     array.flags.writeable = False
     return array
 
 
 def nested(depth: int) -> list:
-    """A list in a list in a list."""
+    """Nested lists."""
     return [nested(depth - 1)] if depth else []
 
 
@@ -157,7 +156,7 @@ def trained() -> list[mg.Tensor]:
 
 
 def images(kind: Any = data.ImageDataset) -> Any:
-    """Four pictures, as if they had been read."""
+    """A dataset of four images, without a file."""
     dataset = kind.__new__(kind)
     data.ImageDataset.__init__(dataset, mg.zeros(4, 2, 2, dtype="uint8"), mg.tensor([0, 1, 2, 0]))
     dataset.root, dataset.train = ".", True
@@ -169,14 +168,14 @@ def rows() -> data.TensorDataset:
     return data.TensorDataset(mg.tensor(numbers(4, 3)), mg.tensor([0, 1, 2, 0]))
 
 
-class Liar:
-    """An object that has a shape and a dtype, and is no array."""
+class NotAnArray:
+    """An object with a shape and a dtype that is not an array."""
 
     shape, dtype, ndim, size, device, array = (2, 2), np.dtype("float32"), 2, 4, "cpu", "no array"
 
 
 def split(text: str) -> list[str]:
-    """The expressions of a text in which they stand between semicolons."""
+    """The expressions of a text, separated by semicolons or lines."""
     return [part.strip() for part in re.split(r";|\n", text) if part.strip()]
 
 
@@ -192,7 +191,7 @@ DIM = split("0; 1; -1")
 SHAPES = split("(4, 3); (12,); (3, -1); (1,); (); (2, 4, 3)")
 
 # Expressions that fit a parameter, by its name; for others FLOATS.
-FITTING: dict[str, list[str]] = {
+VALID: dict[str, list[str]] = {
     "array": split("numbers(4, 3); np.arange(3)"),
     "b": split("leaf(2); None"),
     "batch_size": split("2; 1; 3"),
@@ -265,7 +264,7 @@ RECEIVERS: dict[type, list[str]] = {
     data.DataLoader: ["data.DataLoader(rows(), 2, shuffle=True)", "data.DataLoader([(1, 2.0), (3, 4.0)], 2)"],
 }
 
-HOSTILE = split(r"""
+INVALID = split(r"""
     None; True; False; 0; 1; -1; 3; -3; 7; 2**31; -(2**31) - 1; 2**63; -(2**63) - 1; 2**64; 10**12; 10**30; -(10**30)
     0.0; -0.0; 0.5; -1.5; math.nan; math.inf; -math.inf; 1e300; 1e-320; 1j; Fraction(1, 3); Decimal('0.1')
 
@@ -277,7 +276,7 @@ HOSTILE = split(r"""
     (3, -2); (2**31,); (10**6, 10**6); (2**63, 2**63); (0, 10**12); (1,) * 70; nested(100); range(3); map(str, [1])
     (i for i in range(2)); iter([]); iter([leaf(3)])
 
-    object(); Liar(); ValueError; int; str; len; lambda *given: None; math; ...; slice(None); slice(0, None, 0)
+    object(); NotAnArray(); ValueError; int; str; len; lambda *given: None; math; ...; slice(None); slice(0, None, 0)
     slice('a'); slice(5, 1, -1)
 
     np.float16(1); np.float32(1); np.float64('nan'); np.longdouble(1); np.complex64(1); np.int8(-1)
@@ -313,18 +312,18 @@ def compiled(expression: str) -> Any:
 
 
 def value_of(expression: str) -> Any:
-    """What an expression stands for, made anew."""
+    """The value of an expression, evaluated anew."""
     return eval(compiled(expression), globals())
 
 
-def fitting(parameter: str) -> list[str]:
-    """The expressions that fit a parameter."""
-    return FITTING.get(parameter, FLOATS)
+def valid(parameter: str) -> list[str]:
+    """The valid expressions for a parameter."""
+    return VALID.get(parameter, FLOATS)
 
 
 @cache
 def parameters(target: Target) -> list[inspect.Parameter]:
-    """The parameters of a target, without the instance; a method that is an op takes what the op takes."""
+    """The parameters of a target without the instance; a method that is an op has those of the op."""
     try:
         given = list(inspect.signature(target.function).parameters.values())[target.owner is not None :]
     except ValueError:  # a class with the __init__ of object
@@ -339,16 +338,16 @@ def parameters(target: Target) -> list[inspect.Parameter]:
 def receivers(owner: type) -> list[str]:
     """Expressions for instances of a class."""
     fit = next((RECEIVERS[cls] for cls in owner.__mro__ if cls in RECEIVERS), [])
-    usable = [text for text in [*fit, *HOSTILE] if isinstance(value_of(text), owner)]
+    usable = [text for text in [*fit, *INVALID] if isinstance(value_of(text), owner)]
     if usable:
         return usable
     target = next(target for target in TARGETS.values() if target.function is owner)
     needed = [p for p in parameters(target) if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return [f"{target.name}({', '.join(fitting(p.name)[0] for p in needed)})"]
+    return [f"{target.name}({', '.join(valid(p.name)[0] for p in needed)})"]
 
 
-class Line(NamedTuple):
-    """A call: the target, and its arguments as expressions; the instance of a method is the first."""
+class Call(NamedTuple):
+    """A call: the target, and its arguments as expressions. For a method the first is the instance."""
 
     target: Target
     args: list[str]
@@ -362,18 +361,18 @@ class Line(NamedTuple):
             start, args = f"({args[0]}).{member}", args[1:]
         inside = ", ".join([*args, *(f"{name}={text}" for name, text in self.options.items())])
         is_property = isinstance(getattr(self.target.owner, member.removesuffix(" ="), None), property)
-        call = f"{start} {inside}" if is_property else f"{start}({inside})"
-        return f"with {self.mode}: {call}" if self.mode else call
+        text = f"{start} {inside}" if is_property else f"{start}({inside})"
+        return f"with {self.mode}: {text}" if self.mode else text
 
 
 @st.composite
-def lines(draw: Any, target: Target) -> Line:
-    """A call of a target: some arguments fit, some are hostile."""
+def calls(draw: Any, target: Target) -> Call:
+    """A call of a target with valid and invalid arguments."""
     args: list[str] = []
     options: dict[str, str] = {}
     positional = True
     for p in parameters(target):
-        texts = fitting(p.name)
+        texts = valid(p.name)
         if p.kind is p.VAR_POSITIONAL:
             args += draw(st.lists(st.sampled_from(texts), max_size=3)) if positional else []
             positional = False
@@ -387,29 +386,29 @@ def lines(draw: Any, target: Target) -> Line:
             numpys = p.name in NUMPY and draw(st.booleans())
             options[NUMPY[p.name] if numpys else p.name] = draw(st.sampled_from(texts))
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3, 0]))):
-        hostile = draw(st.sampled_from(HOSTILE))
+        invalid = draw(st.sampled_from(INVALID))
         places: list[Any] = [*range(len(args)), *options]
         kind = draw(st.integers(0, 19))
         if kind < 16 and places:
             place = draw(st.sampled_from(places))
             if isinstance(place, int):
-                args[place] = hostile
+                args[place] = invalid
             else:
-                options[place] = hostile
+                options[place] = invalid
         elif kind < 18:
-            args.append(hostile)
+            args.append(invalid)
         elif kind == 18:
-            options[draw(st.sampled_from(["dim", "dtype", "device", "out", "nonsense"]))] = hostile
+            options[draw(st.sampled_from(["dim", "dtype", "device", "out", "nonsense"]))] = invalid
         elif args:
             args.pop()
     if target.owner is not None:
         args.insert(0, draw(st.sampled_from(receivers(target.owner))))
-    return Line(target, args, options, draw(st.sampled_from(["", "", "", *MODES])))
+    return Call(target, args, options, draw(st.sampled_from(["", "", "", *MODES])))
 
 
-# What is looked at
+# The checks
 def state_of(value: Any, depth: int = 6) -> Any:
-    """All of a value that a call might change, in a form that can be compared."""
+    """The state of a value that a call might change, in comparable form."""
     if depth <= 0 or isinstance(value, (type, ModuleType, Node)) or inspect.isfunction(value):
         return id(value)
     if isinstance(value, np.ndarray):
@@ -424,15 +423,15 @@ def state_of(value: Any, depth: int = 6) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value), [state_of(item, depth - 1) for item in value]
     if type(value).__module__.startswith("minigrad") and hasattr(value, "__dict__") and depth > 1:
-        # The number of the epoch goes up when a DataLoader is iterated over, whoever does it.
+        # The epoch of a DataLoader increases with each iteration.
         return state_of({k: v for k, v in vars(value).items() if k != "epoch"}, depth - 1)
     if isinstance(value, (int, float, complex, str, bytes, bytearray, set, slice, np.generic, backend.device)):
         return type(value), repr(value)
     return id(value)
 
 
-def surroundings() -> dict[str, Any]:
-    """What no call may change by the way."""
+def global_state() -> dict[str, Any]:
+    """The state that no call may change as a side effect."""
     return {
         "is_grad_enabled": mg.is_grad_enabled(),
         "detect_anomaly": grad_mode.current_monitor(),
@@ -443,7 +442,7 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-# What a call may change all the same: the random numbers, and its first argument. (init draws before it writes.)
+# Calls that may change the random numbers, and their first argument. (init draws before it writes.)
 DRAWS = re.compile(r"init\.|rand|_seed|_rng_|[dD]ropout|Linear|Sequential|__call__|forward|__iter__")
 CHANGES = re.compile(
     r"[^_]_$|__i\w+__$|__setitem__$|=$|\.(__call__|__iter__|append|apply|backward|cpu|cuda|double|eval|float"
@@ -451,93 +450,93 @@ CHANGES = re.compile(
 )
 
 
-def look_through(result: Any) -> Iterator[str]:
-    """What is wrong with a result; it is gone through as far as it is only made when asked for."""
+def check_result(result: Any) -> Iterator[str]:
+    """The problems of a result; of an iterator those of its first three items."""
     if isinstance(result, mg.Tensor):
         if type(result.array) not in backend.LIBRARY_OF_TYPE or result.dtype not in backend.DTYPES:
             yield f"returned a Tensor of {type(result.array).__name__} {result.dtype}"
     elif isinstance(result, (list, tuple)):
         for item in result:
-            yield from look_through(item)
+            yield from check_result(item)
     elif isinstance(result, Iterator):
-        yield from look_through(list(islice(result, 3)))
+        yield from check_result(list(islice(result, 3)))
     elif isinstance(result, (mg.set_grad_enabled, mg.detect_anomaly)):
         with result:
             if not isinstance(mg.is_grad_enabled(), bool):
                 yield f"made is_grad_enabled() {mg.is_grad_enabled()!r}"
 
 
-def backward(result: Any) -> Iterator[str]:
-    """What is wrong with a result on the way back."""
+def check_backward(result: Any) -> Iterator[str]:
+    """The problems of the backward pass of a result."""
     if isinstance(result, mg.Tensor) and result.grad_fn is not None and mg.is_grad_enabled():
         try:
             result.sum().backward()
         except MemoryError:
             pass
         except BaseException as error:
-            if not re.search("was changed in place|freed by an earlier backward", str(error)):
+            if not re.search("was modified in place|freed by an earlier backward", str(error)):
                 yield f"its backward gave {type(error).__name__}: {error}"
 
 
-def misnamed(error: BaseException) -> Iterator[str]:
-    """What is wrong with an exception."""
-    abstract = isinstance(error, NotImplementedError)  # a class that is there to be completed says what is missing
+def check_error(error: BaseException) -> Iterator[str]:
+    """The problems of an exception."""
+    abstract = isinstance(error, NotImplementedError)  # an abstract class names the missing method
     if not isinstance(error, DOCUMENTED) or isinstance(error, RecursionError):
         yield f"{type(error).__name__}: {error}"
     elif not str(error).strip() or (abstract and "write one" not in str(error) and "defines" not in str(error)):
         yield f"{type(error).__name__} without a message"
 
 
-def problems(line: Line) -> list[str]:
-    """What was wrong with a call."""
-    name = line.target.name
-    args = [value_of(text) for text in line.args]
-    options = {option: value_of(text) for option, text in line.options.items()}
-    given, texts = [*args, *options.values()], [*line.args, *line.options.values()]
+def problems(call: Call) -> list[str]:
+    """The problems of a call."""
+    name = call.target.name
+    args = [value_of(text) for text in call.args]
+    options = {option: value_of(text) for option, text in call.options.items()}
+    given, texts = [*args, *options.values()], [*call.args, *call.options.values()]
     backend.manual_seed(0)
-    before, around = [state_of(value) for value in given], surroundings()
+    before, around = [state_of(value) for value in given], global_state()
     wrong: list[str] = []
     failed = True
     result: Any = None
     try:
-        with MODES[line.mode]():
-            result = line.target.function(*args, **options)
-            wrong += look_through(result)
+        with MODES[call.mode]():
+            result = call.target.function(*args, **options)
+            wrong += check_result(result)
         failed = False
     except BaseException as error:
-        wrong += misnamed(error)
+        wrong += check_error(error)
     allowed = {"the random numbers"} if DRAWS.search(name) and (not failed or name.startswith("init.")) else set()
     allowed |= {"the folder"} if name == "mg.save" and not failed else set()
-    after = surroundings()
+    after = global_state()
     wrong += [f"changed {key}" for key in around if around[key] != after[key] and key not in allowed]
     first = 1 if CHANGES.search(name) and not failed else 0
     for text, value, old in list(zip(texts, given, before))[first:]:
         now = state_of(value)
         if name == "mg.replay.__call__" and not failed and isinstance(value, mg.Tensor) and value.requires_grad:
-            now, old = now[:-1], old[:-1]  # it gets a gradient, as by backward
+            now, old = now[:-1], old[:-1]  # as backward does, it sets the gradient
         if now != old:
             wrong.append(f"changed its argument {text}" + (", though it failed" if failed else ""))
-    wrong += backward(result)
+    wrong += check_backward(result)
     for file in set(os.listdir(".")) - {"weights"}:
         os.remove(file)
     return wrong
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _limit_of_memory() -> Iterator[None]:
-    """A call that asks for the memory of the machine gets MemoryError."""
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+def _memory_limit() -> Iterator[None]:
+    """A call that allocates too much memory gets a MemoryError."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))
     yield
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A folder of its own with a file of weights, and no download; the random numbers are put back."""
+    """A folder with a file of weights, no downloads, and a random generator of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("hostile"))
+        patch.chdir(tmp_path_factory.mktemp("invalid"))
         patch.setitem(sys.modules, "torchvision.datasets", None)
         patch.setattr(backend.random, "_shared", backend.random.new_generator(0))
         mg.save(model().state_dict(), "weights")
@@ -545,7 +544,7 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def kinds() -> dict[str, list[Target]]:
-    """The targets by where they are found: mg.Tensor, mg, nn ..."""
+    """The targets by module or class: mg.Tensor, mg, nn ..."""
     by_kind: dict[str, list[Target]] = {}
     for target in TARGETS.values():
         kind = "mg.Tensor" if target.owner is mg.Tensor else target.name.partition(".")[0]
@@ -557,22 +556,22 @@ KINDS = kinds()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_hostile_calls(kind: str) -> None:
+def test_invalid_calls_raise_documented_errors(kind: str) -> None:
     targets = KINDS[kind]
-    wrong: dict[tuple[str, str], str] = {}  # the shortest call for each fault of each target
+    wrong: dict[tuple[str, str], str] = {}  # the shortest call for each problem of each target
 
     @settings(max_examples=math.ceil(CALLS * len(targets) / len(TARGETS)))
-    @given(st.sampled_from(targets).flatmap(lines))
-    def run(line: Line) -> None:
-        for problem in problems(line):
-            key, text = (line.target.name, problem.partition(":")[0]), f"{line}  ->  {problem}"
+    @given(st.sampled_from(targets).flatmap(calls))
+    def run(call: Call) -> None:
+        for problem in problems(call):
+            key, text = (call.target.name, problem.partition(":")[0]), f"{call}  ->  {problem}"
             wrong[key] = min(wrong.get(key, text), text, key=len)
 
     run()
     assert not wrong, "\n".join(["", *wrong.values()])
 
 
-def test_the_public_names_are_found() -> None:
+def test_public_names_are_discovered() -> None:
     expected = "mg.relu mg.max mg.save mg.Tensor mg.Tensor.__add__ mg.Tensor.T mg.Tensor.add_ nn.Module nn.Module.to"
     expected += " F.mse_loss init.ones_ optim.SGD optim.Optimizer.step data.MNIST data.DataLoader.__iter__"
     expected += " mg.cuda.is_available"

@@ -1,4 +1,4 @@
-"""The seeds of the fuzzers in fuzzing/, read without atheris: the property of each target holds for every seed."""
+"""The seeds of the fuzzers in fuzzing/, without atheris: the property of each target holds for every seed."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ import minigrad as mg
 
 SEEDS = Path(__file__).parent / "fuzzing" / "seeds"
 READ = {"labels", "images", "none", "labels_gz", "images_gz", "none_gz", "batch_gz", "named_gz"}
-READ |= {"stored_gz"}  # a gzip file of several parts is refused: its last four bytes are not its length
+READ |= {"stored_gz"}  # gzip files of several members raise: the last four bytes are not the length
 LOADED = {"no_tensors", "linear", "metadata", "bool", "nan", "zero_sized", "small_ints", "nameless", "nul_name"}
 LOADED |= {"padded", "unaligned", "many"}
 
 
 @pytest.fixture(autouse=True)
 def _traced_memory() -> Iterator[None]:
-    """The targets look at the memory that was taken."""
+    """The targets check the allocated memory."""
     tracemalloc.start()
     yield
     tracemalloc.stop()
 
 
 @pytest.mark.parametrize("seed", sorted((SEEDS / "idx").iterdir()), ids=lambda path: path.name)
-def test_idx(seed: Path, tmp_path: Path) -> None:
+def test_idx_seeds(seed: Path, tmp_path: Path) -> None:
     ends = fuzz_idx.target(seed.read_bytes(), str(tmp_path))
     assert ends.count("read") == (seed.name in READ)
 
 
 @pytest.mark.parametrize("seed", sorted((SEEDS / "weights").iterdir()), ids=lambda path: path.name)
-def test_weights(seed: Path, tmp_path: Path) -> None:
+def test_weights_seeds(seed: Path, tmp_path: Path) -> None:
     end = fuzz_weights.target(seed.read_bytes(), str(tmp_path))
     assert (end == "loaded") == (seed.name in LOADED), end
 
 
-def test_a_large_file_of_weights(tmp_path: Path) -> None:
-    """So large that its arrays weigh more than the objects that hold them."""
+def test_large_file_of_weights(tmp_path: Path) -> None:
+    """Its arrays take more memory than the objects around them."""
     mg.save({"weight": mg.ones(1000, 500), "bias": mg.ones(500)}, tmp_path / "weights")
     assert fuzz_weights.target((tmp_path / "weights").read_bytes(), str(tmp_path)) == "loaded"
 
 
-def test_a_truncated_byte_after_byte(tmp_path: Path) -> None:
-    """Of each file that is whole no part is."""
+def test_truncated_files_are_never_read(tmp_path: Path) -> None:
     images = (SEEDS / "idx" / "images").read_bytes()
     weights = (SEEDS / "weights" / "linear").read_bytes()
     for whole in (images, gzip.compress(images, mtime=0)):
@@ -57,8 +56,7 @@ def test_a_truncated_byte_after_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["a wrong byte", "another error", "too much memory"])
-def test_the_targets_see(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that is wrong is seen by both targets."""
+def test_targets_detect_a_broken_reader(broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, load = fuzz_idx.read, mg.load
 
     def wrong(good, change):

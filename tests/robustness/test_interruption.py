@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import optim
 from minigrad.autograd.grad_mode import current_monitor
 
 PACKAGE = mg.__path__[0]
@@ -143,5 +144,76 @@ def test_update_in_place_is_seen_if_it_has_happened():
             return
         assert not changed, where
         assert np.array_equal(w.grad.numpy(), np.ones(3)), where
+
+    every_line(prepare, check)
+
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.1),
+    "SGD, all options": lambda p: optim.SGD(p, 0.1, 0.9, weight_decay=0.1, nesterov=True, maximize=True),
+    "SGD, dampening": lambda p: optim.SGD([{"params": p[:1], "lr": 1.0}, {"params": p[1:]}], 0.1, 0.9, dampening=0.5),
+    "Adam": lambda p: optim.Adam(p, lr=0.1),
+    "Adam, all options": lambda p: optim.Adam(p, 0.1, (0.0, 0.5), weight_decay=0.1, amsgrad=True, maximize=True),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.1),
+}
+
+
+def optimizer_after_steps(name, steps):
+    model, loss = model_and_loss()
+    loss.backward()
+    optimizer = OPTIMIZERS[name](list(model.parameters()))
+    for _ in range(steps):
+        optimizer.step()
+    return model, optimizer
+
+
+def weights_and_state(model, optimizer):
+    state = optimizer.state_dict()["state"]
+    entries = [(i, name, np.asarray(value).tobytes()) for i in state for name, value in sorted(state[i].items())]
+    return [p.detach().numpy().tobytes() for p in model.parameters()], entries
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_step_updates_everything_or_nothing(name, steps):
+    before, after = (weights_and_state(*optimizer_after_steps(name, n)) for n in (steps, steps + 1))
+
+    def prepare():
+        model, optimizer = optimizer_after_steps(name, steps)
+        return optimizer.step, (model, optimizer)
+
+    def check(state, where):
+        assert weights_and_state(*state) in (before, after), where
+
+    every_line(prepare, check)
+
+
+@pytest.mark.parametrize("set_to_none", [False, True])
+def test_zero_grad_resets_all_gradients_or_none(set_to_none):
+    def prepare():
+        model, optimizer = optimizer_after_steps("SGD", 0)
+        return lambda: optimizer.zero_grad(set_to_none), (model, bits(model))
+
+    reset = [None if set_to_none else bytes(p.array.nbytes) for p in model_and_loss()[0].parameters()]
+
+    def check(state, where):
+        model, before = state
+        assert bits(model) in (before, reset), where
+
+    every_line(prepare, check)
+
+
+def test_load_state_dict_replaces_an_optimizer_or_nothing():
+    _, source = optimizer_after_steps("Adam", 3)
+    given = {**source.state_dict()}
+    given["param_groups"] = [{**given["param_groups"][0], "lr": 0.5}]
+
+    def prepare():
+        model, optimizer = optimizer_after_steps("Adam", 1)
+        return lambda: optimizer.load_state_dict(given), (model, optimizer)
+
+    def check(state, where):
+        _, optimizer = state
+        assert (optimizer.param_groups[0]["lr"], optimizer.state[0]["step"]) in ((0.1, 1), (0.5, 3)), where
 
     every_line(prepare, check)

@@ -1,4 +1,4 @@
-"""Long runs and threads: memory stays, and two trainings at once get the bits of one."""
+"""Long runs and threads: constant memory, and bit-identical results in parallel threads."""
 
 import gc
 import platform
@@ -16,7 +16,7 @@ from minigrad.nn import functional as F
 
 
 def training(seed, steps, optimizer="sgd"):
-    """Yields the bits of the weights after each step of a small MLP on random labels."""
+    """Train a small MLP on random labels. Yields the bits of the weights after each step."""
     source = mg.backend.random.new_generator(seed)
     x = mg.from_numpy(source.standard_normal((16, 8)).astype("float32"))
     labels = mg.from_numpy(source.integers(0, 3, 16))
@@ -34,12 +34,12 @@ def training(seed, steps, optimizer="sgd"):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_ten_thousand_steps_take_no_memory(optimizer):
+def test_ten_thousand_steps_use_constant_memory(optimizer):
     steps = training(0, 10_000, optimizer)
-    gc.disable()  # nothing may need the collector
+    gc.disable()  # nothing may depend on the garbage collector
     try:
         deque(islice(steps, 1_000), maxlen=0)
-        early = sys.getallocatedblocks()  # of Python's objects: each array is one, or belongs to one
+        early = sys.getallocatedblocks()  # memory blocks of Python objects, of which each array has one
         deque(islice(steps, 8_999), maxlen=0)
         late = sys.getallocatedblocks()
     finally:
@@ -48,7 +48,7 @@ def test_ten_thousand_steps_take_no_memory(optimizer):
     assert abs(late - early) < 100
 
 
-def test_threads_get_the_bits_of_one():
+def test_threads_are_bit_identical_to_one_thread():
     def last(seed):
         *_, bits = training(seed, 300)
         return bits
@@ -69,7 +69,7 @@ def test_threads_get_the_bits_of_one():
     assert [together[seed] for seed in range(4)] == alone
 
 
-def test_modes_are_of_the_thread_that_set_them():
+def test_modes_belong_to_their_thread():
     inside, done = threading.Event(), threading.Event()
     found = []
 
@@ -91,9 +91,9 @@ def test_modes_are_of_the_thread_that_set_them():
     assert found == [(True, True), False]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how glibc gives memory back to the system")
-def test_a_step_waits_for_no_fresh_memory():
-    """784-256-10 at batch 1024 once met 1,840 page faults a step; a process of its own shows them."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's mmap threshold")
+def test_training_step_causes_few_page_faults():
+    """A step of 784-256-10 at batch 1024 had 1,840 page faults before the threshold was raised."""
     program = """
 import resource, minigrad as mg
 from minigrad import nn, optim

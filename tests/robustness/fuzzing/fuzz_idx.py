@@ -4,8 +4,8 @@
     python fuzz_idx.py -max_total_time=600            # from the seeds; new inputs are not kept
     python fuzz_idx.py FOLDER -max_total_time=600     # and from FOLDER, where new inputs are kept
 
-An input is the content of a file. It is read as it is and as a .gz, with each of `SHAPES` expected. What `target`
-demands holds for every file; test_fuzz_files.py demands it of the seeds, without atheris.
+An input is the content of a file. It is read as it is and as a .gz, with each of `SHAPES` expected. The
+properties that `target` checks hold for every file; test_fuzz_files.py checks them for the seeds, without atheris.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from minigrad.data import DataError
 from minigrad.data.idx import read
 
 SHAPES = ((0,), (5,), (2, 3, 4), (40, 28, 28))
-BUFFERS = 1 << 20  # what gzip may hold beside the elements, however much is compressed in the file
+BUFFERS = 1 << 20  # memory of gzip besides the elements, independent of the compressed size
 
 
 def contents(data: bytes, packed: bool) -> bytes | None:
-    """What the file holds, by another way than the reader's; None where it is no gzip file."""
+    """The content of the file, decompressed without the reader; None if it is not a gzip file."""
     if not packed:
         return data
     whole = bytearray()
@@ -51,10 +51,10 @@ def contents(data: bytes, packed: bool) -> bytes | None:
 
 
 def target(data: bytes, folder: str) -> list[str]:
-    """Read a file of this content; how each reading ended: "read", or the message.
+    """Read a file with this content. Returns "read" or the error message for each read.
 
-    `tracemalloc` is to run. Raises AssertionError where that was wrong: another error than DataError, one that does not
-    name the file, an array that is not what the file holds, or more memory than twice the expected size.
+    Needs a running `tracemalloc`. Raises AssertionError for an error other than DataError, or one that does not name
+    the file; for an array that differs from the content; for more memory than twice the expected size.
     """
     ends = []
     for name in ("file", "file.gz"):
@@ -83,7 +83,7 @@ def target(data: bytes, folder: str) -> list[str]:
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Every other time the change is made to what a gzip file holds: a changed .gz seldom passes its checksum."""
+    """Half of the mutations of a gzip file change its content, since a changed .gz seldom passes its checksum."""
     inside = contents(data, True) if data[:2] == b"\x1f\x8b" else None
     if inside is None or seed % 2:
         return atheris.Mutate(data, max_size)

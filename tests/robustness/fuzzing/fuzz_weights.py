@@ -4,8 +4,8 @@
     python fuzz_weights.py -max_total_time=600            # from the seeds; new inputs are not kept
     python fuzz_weights.py FOLDER -max_total_time=600     # and from FOLDER, where new inputs are kept
 
-An input is the content of a file. What `target` demands holds for every file; test_fuzz_files.py demands it of the
-seeds, without atheris.
+An input is the content of a file. The properties that `target` checks hold for every file; test_fuzz_files.py
+checks them for the seeds, without atheris.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from minigrad.serialization import CheckpointError
 
 NAMES = {"BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"}
 NAMES |= {"F32": "float32", "F64": "float64"}
-EACH = 1024  # bytes of memory that a Tensor may take beside its elements
+EACH = 1024  # bytes of memory for a Tensor, besides its elements
 WORDS = [*NAMES, "F16", "BF16", "F8_E4M3", "F4", "U64", "C64", "dtype", "shape", "data_offsets", "__metadata__"]
 NUMBERS = [0, 1, 4, 8, 65, 2**31, 2**32, 2**62, 2**63, 2**64 - 1, 2**64, -1]
 
 
 def target(data: bytes, folder: str) -> str:
-    """Load a file of this content; how that ended: "loaded", or the message.
+    """Load a file with this content. Returns "loaded" or the error message.
 
-    `tracemalloc` is to run. Raises AssertionError where that was wrong: another error than CheckpointError, one that
-    does not name the file, Tensors that are not what the file holds or that a second file does not give back, or more
+    Needs a running `tracemalloc`. Raises AssertionError for an error other than CheckpointError, or one that does not
+    name the file; for Tensors that differ from the content, or are not the same after saving and loading; for more
     memory than twice the file.
     """
     path = os.path.join(folder, "weights.safetensors")
@@ -76,12 +76,12 @@ def target(data: bytes, folder: str) -> str:
 
 
 def described(name: str, tensor: mg.Tensor) -> tuple:
-    """A Tensor to the last bit, also where it is nan."""
+    """A Tensor in comparable form, bit by bit, so that nan equals nan."""
     return name, tensor.shape, tensor.dtype, tensor.numpy().tobytes()
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Bytes are changed blindly, or a word or number of the header; then the header's length is mostly put right."""
+    """Change bytes, or a word or number of the header, and usually correct the header's length."""
     rng = random.Random(seed)
     (length,) = struct.unpack("<Q", data[:8].ljust(8, b"\0"))
     header, elements = data[8 : 8 + length], data[8 + length :]

@@ -1,4 +1,4 @@
-"""What both fuzzers share: how atheris is started."""
+"""Start atheris, for both fuzzers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import atheris
 
-MEMORY = "/dev/shm"  # files need no disk where there is this folder
-# keep_seed: what safetensors does is not seen by the coverage, so a seed may be worth more than it seems.
+MEMORY = "/dev/shm"  # in memory, if this folder exists
+# keep_seed: the coverage does not include safetensors, so a seed can be useful without new coverage.
 OPTIONS = {"-timeout": 10, "-rss_limit_mb": 600, "-max_len": 1 << 16, "-keep_seed": 1}
 
 

@@ -1,0 +1,33 @@
+"""Powers: gradients of the exponent at the edges of the domain, powers of bools."""
+
+import math
+
+import pytest
+
+import minigrad as mg
+
+
+@pytest.mark.parametrize(
+    ("base", "exponents", "gradients"),
+    [
+        (0.5, [2.0, 0.0], [0.25 * math.log(0.5), math.log(0.5)]),
+        (2.0, [3.0, -1.0], [8 * math.log(2), math.log(2) / 2]),
+        (0.0, [-1.0, 0.0, 2.0], [-math.inf, 0.0, 0.0]),
+        (-2.0, [2.0], [math.nan]),
+    ],
+)
+def test_gradient_of_an_exponent(base, exponents, gradients):
+    for number in (base, mg.tensor([base], dtype="float64")):
+        p = mg.tensor(exponents, dtype="float64", requires_grad=True)
+        (number**p).sum().backward()
+        assert p.grad.tolist() == pytest.approx(gradients, nan_ok=True)
+
+
+def test_powers_of_bools_are_those_of_torch(torch):
+    data = [True, False]
+    for p in (0, 1, 3, 2.5):
+        ours, theirs = mg.tensor(data) ** p, torch.tensor(data) ** p
+        assert ours.tolist() == theirs.tolist()
+        assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+    ours = mg.tensor([True, True, False, False]) ** mg.tensor([True, False, True, False])
+    assert ours.tolist() == [True, True, False, True]
