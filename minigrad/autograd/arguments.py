@@ -37,7 +37,7 @@ TORCH_NAMES = {
     "weight": ("w",),
     "bias": ("b",),
 }
-TAKES_DTYPE = {"sum", "mean", "softmax", "log_softmax", "ones_like"}
+TAKES_DTYPE = {"sum", "mean", "softmax", "log_softmax"}
 TORCH_POSITIONS = {"input": 0, "self": 0, "tensors": 0, "other": 1}
 
 

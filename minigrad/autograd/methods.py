@@ -109,7 +109,7 @@ class TensorMethods:
     __abs__ = method("abs")
     add, sub, mul, neg, pow = (method(name) for name in ("add", "sub", "mul", "neg", "pow"))
 
-    def div(*args: Any, rounding_mode: str | None = None, **named: Any) -> Tensor:  # noqa: N805
+    def div(*args: Any, rounding_mode: str | None = None, **named: Any) -> Tensor:
         """y = a / b; with `rounding_mode` "trunc" or "floor" the quotient is rounded, and integers stay integers.
 
         Gradients:
@@ -142,7 +142,7 @@ class TensorMethods:
     exp, log, log1p, sqrt, abs = (method(name) for name in ("exp", "log", "log1p", "sqrt", "abs"))
     maximum, minimum = method("maximum"), method("minimum")
 
-    def clip(input: Any, min: Any = None, max: Any = None) -> Tensor:  # noqa: N805
+    def clip(input: Any, min: Any = None, max: Any = None) -> Tensor:
         """y = min(max(x, min), max); the bounds are numbers or Tensors, None is no bound.
 
         Gradients:
@@ -166,7 +166,7 @@ class TensorMethods:
     sum, mean, amax, amin = (method(name) for name in ("sum", "mean", "amax", "amin"))
     logsumexp = method("logsumexp")
 
-    def max(  # noqa: N805
+    def max(
         input: Any, dim: Any = None, keepdim: Any = False, *, other: Any = None, axis: Any = None, keepdims: Any = False
     ) -> Any:
         """The maximum of all elements, or (values, indices) along `dim`, or the elementwise maximum with a Tensor.
@@ -177,7 +177,7 @@ class TensorMethods:
         dim = next((given for given in (other, axis) if given is not None), dim)
         return TensorMethods._minmax(input, "max", dim, keepdim or keepdims)
 
-    def min(  # noqa: N805
+    def min(
         input: Any, dim: Any = None, keepdim: Any = False, *, other: Any = None, axis: Any = None, keepdims: Any = False
     ) -> Any:
         """The minimum of all elements, or (values, indices) along `dim`, or the elementwise minimum with a Tensor.
@@ -259,10 +259,12 @@ class TensorMethods:
         return OPS["transpose"](self, 0, 1)
 
     # Device and dtype
-    def to(self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Tensor:
+    def to(
+        self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, copy: bool = False
+    ) -> Tensor:
         """Move or cast: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
 
-        Returns self if nothing changes. `non_blocking` is accepted and has no effect.
+        Returns self if nothing changes, or with `copy` a copy. `non_blocking` is accepted and has no effect.
 
         Gradients:
             dL/dx = g, moved and cast the other way
@@ -275,8 +277,9 @@ class TensorMethods:
                 device, dtype = given.device, given.dtype
             elif isinstance(given, (str, backend.device)):
                 device = given
-            else:
+            elif not isinstance(given, builtins.bool):
                 dtype = given
+        flags = [given for given in target if isinstance(given, builtins.bool)]  # non_blocking, copy
         result: Any = self
         if dtype is not None and backend.dtype_of(dtype) != self.dtype:
             result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
@@ -284,7 +287,7 @@ class TensorMethods:
             result = OPS["move"](result, device=backend.device(device), source=self.device)
             if self.ndim == 1 and self.dtype.kind in "iu" and self.device.type == "cpu" and result.dtype == self.dtype:
                 note_range(result, self.array)  # a loss that read the labels on the device would wait for it
-        return result
+        return OPS["clone"](self) if result is self and (copy or flags[1:] == [True]) else result
 
     def cpu(self) -> Tensor:
         """Move to the CPU."""

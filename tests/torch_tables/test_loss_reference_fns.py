@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch, the reference, is not installed")
 pytest.importorskip("expecttest", reason="torch's tables need expecttest")
 
-from helpers.torch_tables import DTYPES, THOROUGH, Call, Outcome, run, seed  # noqa: E402
+from helpers.torch_tables import THOROUGH, Call, Outcome, run, seed  # noqa: E402
 from torch.testing._internal.common_nn import loss_reference_fns  # noqa: E402
 
 import minigrad as mg  # noqa: E402
