@@ -140,7 +140,7 @@ def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_
     return ones(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
+def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
     """start, start + step, ... up to but not including `end`; `arange(end)` starts at 0.
 
     Args:
@@ -157,7 +157,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         >>> mg.arange(1, 2, 0.25)
         tensor([1.00, 1.25, 1.50, 1.75])
     """
-    start, end = (0, start) if end is None else (start, end)
+    start, end = (0, start) if end is None else (0 if start is None else start, end)
     numbers = [each.item() if hasattr(each, "item") else each for each in (start, end, step)]
     if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
         raise ValueError(f"arange: expected finite numbers, got {start}, {end} and {step}")

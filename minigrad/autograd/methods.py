@@ -151,11 +151,14 @@ class TensorMethods:
         """
         if not any(isinstance(bound, TensorMethods) for bound in (min, max)):
             return OPS["clip"](input, min=min, max=max)
-        where, y = OPS["where"], input
+        where, eq, y = OPS["where"], OPS["eq"], input
         if min is not None:
-            y = where(OPS["lt"](y, min), min, where(OPS["eq"](min, min), y, min))  # nan if min is
+            y = where(OPS["lt"](y, min), min, y)
         if max is not None:
-            y = where(OPS["gt"](y, max), max, where(OPS["eq"](max, max), y, max))
+            y = where(OPS["gt"](y, max), max, y)
+        for x in (input, min, max):
+            if isinstance(x, TensorMethods):
+                y = where(eq(x, x), y, x.detach())  # nan if x is, with gradient 0
         return y
 
     clamp = clip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from ..autograd.op import op
+from .elementwise import integer_power
 
 
 @op("(),()->()")
@@ -93,12 +94,6 @@ def pow(xp, x, p):
 
     y = x**p if getattr(p, "dtype", None) is None or p.dtype.kind != "i" else integer_power(xp, x, p)
     return y, (x_vjp, p_vjp)
-
-
-def integer_power(xp, x, p):
-    """xᵖ of integers, truncated: for p < 0 it is 0 unless x is 1 or -1."""
-    y = x ** xp.maximum(p, 0)
-    return xp.where(p < 0, xp.where(abs(x) * y.dtype.type(1) == 1, x ** (p % 2), 0), y).astype(y.dtype)
 
 
 def is_bool(x):

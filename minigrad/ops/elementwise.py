@@ -104,6 +104,12 @@ def where(xp, condition, a, b):
     )
 
 
+def integer_power(xp, x, p):
+    """xᵖ of integers, truncated: for p < 0 it is 0 unless x is 1 or -1."""
+    y = x ** xp.maximum(p, 0)
+    return xp.where(p < 0, xp.where(abs(x) * y.dtype.type(1) == 1, x ** (p % 2), 0), y).astype(y.dtype)
+
+
 @op("(),()->()")
 def div_rounded(xp, a, b, *, rounding_mode):
     """y = a / b, rounded: "floor" down, "trunc" towards 0
