@@ -19,6 +19,8 @@ from .autograd.version_counter import bump_version
 from .creation import tensor
 from .nn.module import zero_grad
 
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
 State = dict[str, Any]  # of one parameter: arrays like it, and the number of steps
 Options = Mapping[str, Any]  # a group of parameters
 

@@ -49,11 +49,11 @@ class detect_anomaly(Block):
 
     slot = "monitor_block"
 
-    def open(self, reference: Callable[[], Any]) -> Any:
+    def _open(self, reference: Callable[[], Any]) -> Any:
         """Enter the block."""
         key = id(self)
         monitors[key] = weakref.ref(self, lambda _: monitors.pop(key, None))
-        return super().open(reference)
+        return super()._open(reference)
 
     # The checks that the engine calls
     @staticmethod

@@ -19,6 +19,7 @@ class _State(threading.local):
 
     grad_block: Any = None  # of no_grad, enable_grad, set_grad_enabled; None: ops are recorded
     monitor_block: Any = None  # of detect_anomaly
+    trace_block: Any = None  # of jit.tracer.tracing
 
 
 state = _State()
@@ -40,9 +41,9 @@ class Block(type(threading.RLock())):  # type: ignore[misc]
         pass
 
     def __enter__(self) -> Any:
-        return self.open(lambda: self)
+        return self._open(lambda: self)
 
-    def open(self, reference: Callable[[], Any]) -> Any:
+    def _open(self, reference: Callable[[], Any]) -> Any:
         """Enter the block. `reference` returns it, or None once it is gone."""
         if self._is_owned():
             raise RuntimeError(f"{type(self).__name__}: this block is open already; create a new one for each `with`")
@@ -83,7 +84,7 @@ def run_in(new_block: Callable[[], Any], function: Any) -> Any:
 
     def step(resume: Callable[..., Any], *args: Any) -> Any:
         block = new_block()
-        block.open(weakref.ref(block))  # so that the block ends with this frame at the latest
+        block._open(weakref.ref(block))  # so that the block ends with this frame at the latest
         try:
             return resume(*args)
         finally:

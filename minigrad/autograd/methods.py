@@ -202,7 +202,8 @@ class TensorMethods:
         if not self.shape:
             return MinMax(OPS["clone"](self), indices)
         xp = backend.namespace(self.array)
-        index = list(xp.ix_(*(xp.arange(n) for n in self.shape)))
+        grid = (xp.arange(n).reshape(n, *[1] * (len(self.shape) - i - 1)) for i, n in enumerate(self.shape))
+        index = [*grid]
         index[dim] = indices.array
         values = OPS["getitem"](self, index=tuple(index))
         return MinMax(*(each if keepdim else each.squeeze(dim) for each in (values, indices)))

@@ -205,8 +205,7 @@ class Tensor(TensorMethods):
         return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        array = self.numpy()
-        return array.astype(dtype) if dtype not in (None, array.dtype) else array.copy() if copy else array
+        return backend.numpy.asarray(self.numpy(), dtype, copy=copy)
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
 import numpy
 
 _shared: Any = None  # made at the first use, as numpy.random is a slow import
+before_use: list[Callable[[], None]] = []  # called first wherever the shared generator is used
 
 
 def generator() -> numpy.random.Generator:
     """The generator that minigrad draws weights, dropout masks and shuffles from."""
     global _shared
+    for check in before_use:
+        check()
     if _shared is None:
         _shared = numpy.random.default_rng()
     return _shared
@@ -21,6 +25,8 @@ def generator() -> numpy.random.Generator:
 def set_generator(new: numpy.random.Generator) -> None:
     """Replace the generator that minigrad draws from."""
     global _shared
+    for check in before_use:
+        check()
     _shared = new
 
 

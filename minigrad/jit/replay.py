@@ -1,155 +1,223 @@
-"""A training step as the array operations that it comes to, written as a function and run without the engine.
-
-Every op asks the library that owns its arrays. In the first step that is a library which writes down what it is asked,
-and with the same shapes all later steps ask the same. What is left is the program that one would write by hand in
-NumPy: no Tensors, no graph, no walk.
-"""
+"""`mg.replay`: trace a training step once, compile it to a NumPy function, run that from then on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from .. import backend
 from ..autograd.grad_mode import current_monitor, is_grad_enabled
-from ..autograd.tensor import Tensor, accumulate_grad, expect_tensor, note_value_range, value_range, wrap
-from .program import Program
-from .tracer import writer
+from ..autograd.tensor import Tensor, accumulate_grad, differentiate, expect_tensor, note_value_range, wrap
+from ..autograd.version_counter import bump_version
+from ..nn.module import Module
+from .guards import Guards, Range, label_range, merge
+from .program import Program, ShapeChanged, compile_function, memory
+from .tracer import KEPT, VALUE, TracedArray, active_trace, register, reject, thread_views, tracing
 
-if TYPE_CHECKING:
-    from ..nn.module import Module
-
-Range: TypeAlias = tuple[int, int]  # the least and the greatest label
+MAX_STEPS = 64
+PATIENCE = 8  # calls in a row that are traced; after them only every 2ⁿ-th is
 
 
 class Step(NamedTuple):
-    """A step that was written down."""
+    """A specialization: a traced step, compiled, and the guards that say for which inputs."""
 
     source: str
-    function: Callable[..., Any]  # of the arrays of inputs and parameters; gives the loss, then the gradients
-    parameters: list[Any]  # their arrays, kept so that no other array has their identity
-    ranges: dict[int, Range]  # of the labels, by the position of the input
-    receivers: list[int]  # where among inputs and parameters those are that get a gradient
+    function: Callable[..., Any]  # arrays of inputs and parameters -> the loss and the gradients
+    guards: Guards
+    kinds: list[Any]  # shapes and dtypes of the inputs
+    label_ranges: dict[int, Range]  # by the position of the input
+    grad_positions: list[tuple[int, int]]  # (of an input or parameter, of its gradient), as backward accumulates them
+    mutated: list[int]  # positions of the arrays that the step modifies in place
+    aliases: list[int]  # which arrays share memory
 
 
 class replay:
-    """A function that does `loss = function(*inputs); loss.backward()`, and returns the loss without its graph.
+    """A training step, `loss = function(*inputs); loss.backward()`, that is traced once and then runs without autograd.
 
-    `model`     the Module whose parameters get the gradients, added to their `.grad` as `backward` does; so do inputs
-                that require one
-    `function`  takes Tensors and returns the loss, a Tensor of one element, made of them and of the parameters
+    The first call traces the function and compiles it to a NumPy function, which `source` shows. Later calls run that:
+    the same array operations in the same order, so losses and gradients are bit-identical to eager execution.
 
-    The first call with inputs of some shapes is written down, as a function in NumPy that `source` shows; later ones
-    run it: the same array operations in the same order, and so the same bits. There is one function for all that agree
-    in shapes, dtypes, devices, order in memory, the training mode of each part, and what requires a gradient. They are
-    written anew where a parameter has got another array, and where labels exceed the range of those so far.
-    Python numbers and branches stay as they were in the call that was written down, and the model must keep its parts.
-    Raises RuntimeError for a step that looks at an element, as `item()` and labels to be ignored do, or that uses
-    arrays other than inputs and parameters, as the random ones of Dropout. Under `detect_anomaly` nothing is repeated.
+    A step is specialized for the shapes, dtypes, devices and strides of inputs and parameters, for what requires a
+    gradient, and for all that the function reads, such as Python numbers, settings, and the parts of the model. If one
+    of these changes, the step is traced again; if they change in every call, it runs eagerly. A step that depends on
+    what cannot be compared raises an error that names it. The function is not called in a replay: what it prints, or
+    appends to a list, is not repeated.
 
-        step = mg.replay(model, lambda images, labels: F.cross_entropy(model(images), labels))
-        for images, labels in batches:
-            loss = step(images, labels)
-            optimizer.step()
-            optimizer.zero_grad()
+    Args:
+        model: the Module whose parameters get the gradients, added to their `.grad` as `backward` does. Inputs that
+            require a gradient get theirs.
+        function: takes Tensors and returns the loss, a Tensor of one element computed from them and the parameters.
+
+    Returns:
+        A callable. It takes the inputs and returns the loss, without a graph.
+
+    Raises:
+        TypeError: the model is not a Module, an input or the loss is not a Tensor.
+        RuntimeError: the step reads the value of an element, as `item()` and labels equal to `ignore_index` do; uses
+            arrays other than inputs and parameters, as Dropout in training; or reads what cannot be compared.
+
+    Example:
+        >>> import minigrad as mg
+        >>> from minigrad.nn import functional as F
+        >>> model = mg.nn.Linear(2, 1)
+        >>> optimizer = mg.optim.SGD(model.parameters(), lr=0.05)
+        >>> step = mg.replay(model, lambda x, y: F.mse_loss(model(x), y))
+        >>> x, y = mg.tensor([[1.0, 2.0], [3.0, 4.0]]), mg.tensor([[3.0], [7.0]])
+        >>> for _ in range(500):
+        ...     loss = step(x, y)
+        ...     optimizer.step()
+        ...     optimizer.zero_grad()
+        >>> loss.item() < 1e-3
+        True
+        >>> print(step.source)
+        # c0: (2, 1) float32
+        def step(x0, x1, p0, p1):
+            v0 = p0.T
+            v1 = x0 @ v0; del v0
+            v2 = v1 + p1; del v1
+            ...
     """
 
     def __init__(self, model: Module, function: Callable[..., Tensor]) -> None:
         if not callable(getattr(model, "parameters", None)):
             raise TypeError(f"replay: expected a Module as model, got {type(model).__name__}")
-        self.function = function
-        self.parameters, self.modules = list(model.parameters()), list(model.modules())
-        self.steps: dict[Any, Step] = {}  # by all that decides which calls a step makes, but for the labels
+        self.model, self.function = model, function
+        self.steps: list[Step] = []  # the latest used first
+        self.misses = 0  # calls in a row without a replay
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.model, self.function)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """The loss of these inputs; the parameters have their gradients. Raises TypeError for what is no Tensor."""
-        arrays: list[Any] = []
-        kinds: list[Any] = []
-        ranges: dict[int, Range] = {}
-        for position, x in enumerate(inputs):
-            expect_tensor("replay", "input", x)
-            if x.grad_fn is not None:
-                raise RuntimeError("replay: an input was made by an op from one that requires a gradient; detach() it")
-            array = x.array
-            arrays.append(array)
-            kinds += (array.shape, array.strides, array.dtype.num, type(array), x._requires_grad)
-            if array.dtype.kind in "iu" and array.size:
-                ranges[position] = value_range(x) or (int(array.min()), int(array.max()))
-        for p in self.parameters:
-            arrays.append(p.array)
-            kinds += (id(p.array), p._requires_grad)
-        for module in self.modules:
-            kinds.append(module.training)
+        """The loss of these inputs, without its graph; gradients are added to `.grad`."""
+        if not current_monitor() and is_grad_enabled():
+            for step in self.steps:
+                arrays = step.guards.accepts(inputs)
+                if arrays is not None and (not step.mutated or aliases(arrays) == step.aliases):
+                    for position in step.mutated:
+                        bump_version(arrays[position])
+                    try:
+                        loss, *gradients = backend.ignore_fp_warnings(step.function, *arrays)
+                    except ShapeChanged:
+                        continue
+                    except Exception:
+                        if step.mutated:
+                            raise
+                        return self._eager(inputs)  # it fails, too, and names the op
+                    self.misses = 0
+                    if step is not self.steps[0]:
+                        self._keep(step)
+                    tensors = (*inputs, *step.guards.parameters)
+                    accumulate_grad([(tensors[i], gradients[k]) for i, k in step.grad_positions])
+                    return wrap(loss)
+        if active_trace() is not None:
+            reject("the step calls another replayed step; call the function of that instead")
+        for x in inputs:
+            self._check_input(x)
         if current_monitor() or not is_grad_enabled():
-            loss = self.function(*inputs)
-            loss.backward()
-            return loss.detach()
-        step = self.steps.get(tuple(kinds))
-        if step is not None and all(map(within, ranges.values(), step.ranges.values())):
-            loss, *gradients = backend.ignore_fp_warnings(step.function, *arrays)
-        else:
-            if step is not None:
-                ranges = {position: union(ranges[position], known) for position, known in step.ranges.items()}
-            try:
-                step, loss, gradients = self._write(inputs, arrays, ranges)
-            except RuntimeError:
-                self.function(*inputs)  # a mistake in the inputs, as a label that is none, says more
-                raise
-            now = [*map(id, step.parameters)]
-            self.steps = {key: old for key, old in self.steps.items() if [*map(id, old.parameters)] == now}
-            self.steps[tuple(kinds)] = step
-        tensors = (*inputs, *self.parameters)
-        accumulate_grad([(tensors[position], gradient) for position, gradient in zip(step.receivers, gradients)])
-        return wrap(loss)
+            return self._eager(inputs)
+        misses = self.misses + 1
+        is_traced = misses <= PATIENCE or misses & (misses - 1) == 0
+        loss = self._trace(inputs) if is_traced else self._eager(inputs)
+        self.misses = misses
+        return loss
 
     @property
     def source(self) -> str:
-        """The steps written so far, as functions in NumPy of the inputs x0, x1, ... and the parameters p0, p1, ..."""
-        return "\n".join([step.source for step in self.steps.values()])
+        """The compiled steps, as NumPy functions of the inputs x0, x1, ... and the parameters p0, p1, ..."""
+        return "\n".join([step.source for step in self.steps])
 
-    def _write(
-        self, inputs: Sequence[Tensor], arrays: list[Any], ranges: dict[int, Range]
-    ) -> tuple[Step, Any, list[Any]]:
-        """Run the step once, on arrays that write down what is done with them: the step, the loss, the gradients."""
-        if writer.program is not None:
-            raise RuntimeError("replay: a step that is replayed cannot replay another; call its function instead")
+    def _check_input(self, x: Any) -> None:
+        expect_tensor("replay", "input", x)
+        if x.grad_fn is not None:
+            raise RuntimeError("replay: expected inputs without a graph, got one that an op computed; use x.detach()")
+        if type(x.array) is TracedArray:
+            reject(KEPT)
+        if any(x is p for p in self.model.parameters()):
+            raise RuntimeError("replay: expected inputs, got a parameter of the model; use it in the function")
+
+    def _eager(self, inputs: Sequence[Tensor]) -> Tensor:
+        loss = self.function(*inputs)
+        expect_tensor("replay", "loss", loss)
+        loss.backward()
+        return loss.detach()
+
+    def _trace(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Run the step eagerly on tracers, and keep what it compiles to."""
+        kinds = [(x.shape, x.dtype) for x in inputs]
+        label_ranges = {i: label_range(x) for i, x in enumerate(inputs) if x.dtype.kind in "iu" and x.numel()}
+        for step in self.steps:
+            if step.kinds == kinds:
+                label_ranges = {i: merge(ends, step.label_ranges[i]) for i, ends in label_ranges.items()}
+        guards = Guards(self.function, self.model, inputs, label_ranges)
+        tensors = (*inputs, *guards.parameters)
+        arrays = [x.array for x in tensors]
         if not arrays:
-            raise RuntimeError("replay: there is neither an input nor a parameter that could get a gradient")
-        arguments = [f"x{i}" for i in range(len(inputs))] + [f"p{i}" for i in range(len(self.parameters))]
-        program = Program(backend.library_of([*arrays[len(inputs) :], *arrays][0]), arguments)
-        leaves = [wrap(program.enter(array)) for array in arrays]
-        for leaf, x in zip(leaves, inputs):
-            leaf._requires_grad = x._requires_grad
-        for position, ends in ranges.items():
-            note_value_range(leaves[position], ends)
-        kept = [(p, p.array, p._grad) for p in self.parameters]
-        writer.program = program
+            raise RuntimeError("replay: expected an input or a parameter that could get a gradient, got neither")
+        if len({*map(type, arrays)}) > 1:
+            raise RuntimeError("replay: expected inputs and parameters on one device; use x.to(device)")
+        names = [f"x{i}" for i in range(len(inputs))] + [f"p{i}" for i in range(len(guards.parameters))]
+        program = Program(backend.library_of(arrays[0]), names, arrays)
         try:
-            for p, leaf in zip(self.parameters, leaves[len(inputs) :]):
-                p.array, p._grad = leaf.array, None
-            loss = self.function(*leaves[: len(inputs)])
-            expect_tensor("replay", "loss", loss)
-            loss.backward()
-            tensors = (*leaves[: len(inputs)], *self.parameters)
-            found = [(position, x._grad.array) for position, x in enumerate(tensors) if x._grad is not None]
-        finally:
-            writer.program = None
-            for p, array, gradient in kept:
-                p.array, p._grad = array, gradient
-        outputs = [program.give(array) for array in (loss.array, *[gradient for _, gradient in found])]
+            outputs, grad_positions = self._record(program, inputs, guards.parameters, label_ranges)
+        except Exception:
+            if program.refusal is None:
+                raise
+            program.restore()
+            raise program.refusal from None
         source = program.source(outputs)
-        step = Step(
-            source, program.compiled(source), arrays[len(inputs) :], ranges, [position for position, _ in found]
-        )
-        first, *gradients = [output.array for output in outputs]
-        return step, first, gradients
+        mutated = program.mutated_leaves()
+        if is_grad_enabled() and guards.accepts(inputs) is not None:  # else the step changes what it depends on
+            function = compile_function(source, program.constants)
+            self._keep(Step(source, function, guards, kinds, label_ranges, grad_positions, mutated, aliases(arrays)))
+        loss, *gradients = [output.array for output in outputs]
+        vars(program).clear()  # a Tensor that the step kept does not keep all others
+        accumulate_grad([(tensors[i], gradients[k]) for i, k in grad_positions])
+        return wrap(loss)
+
+    def _record(
+        self, program: Program, inputs: Sequence[Tensor], parameters: list[Tensor], label_ranges: dict[int, Range]
+    ) -> tuple[list[TracedArray], list[tuple[int, int]]]:
+        """Run the step on tracers: the loss and the gradients, and whose gradients these are."""
+        leaves = {id(x): leaf_of(x, traced) for x, traced in zip(inputs, program.leaves)}
+        for position, ends in label_ranges.items():
+            note_value_range(leaves[id(inputs[position])], ends)
+        tensors = (*[leaves[id(x)] for x in inputs], *parameters)
+        position_of = {id(x): position for position, x in reversed([*enumerate(tensors)])}
+        program.arguments = {id(x): traced for x, traced in zip(tensors, program.leaves)}
+        register()
+        with thread_views(), tracing(program):
+            loss = self.function(*tensors[: len(inputs)])
+            expect_tensor("replay", "loss", loss)
+            found = differentiate([loss], [None], set(), None, False)
+            if program.refusal is not None:  # the step has caught it
+                raise program.refusal
+            if program.reads_value:
+                reject(VALUE)
+            if any(id(x) not in position_of for x, _ in found):
+                reject("the step calls retain_grad; use mg.grad")
+            if any(leaf._requires_grad != x._requires_grad for leaf, x in zip(tensors, inputs)):
+                reject("the step changes requires_grad of an input; do that outside the step")
+            if program.mutated_leaves() and any(call.guarded for call in program.calls):
+                reject("the step modifies an input or parameter in place and uses a mask; do one of them outside")
+            ranked = sorted(range(len(found)), key=lambda i: position_of[id(found[i][0])])
+            outputs = [loss.array, *[found[i][1] for i in ranked]]
+            grad_positions = [(position_of[id(x)], ranked.index(i)) for i, (x, _) in enumerate(found)]
+            return [program.finalize_output(array) for array in outputs], grad_positions
+
+    def _keep(self, step: Step) -> None:
+        """Put a step first, and drop the one that was used least recently."""
+        self.steps = [step, *[known for known in self.steps if known is not step]][:MAX_STEPS]
 
 
-def within(inner: Range, outer: Range) -> bool:
-    """Whether a range lies in another."""
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
+def leaf_of(x: Tensor, traced: TracedArray) -> Tensor:
+    """A Tensor that takes the place of an input in a trace."""
+    leaf = object.__new__(type(x))
+    leaf.array, leaf._requires_grad = traced, x._requires_grad
+    return leaf
 
 
-def union(first: Range, second: Range) -> Range:
-    """The range of both together."""
-    return min(first[0], second[0]), max(first[1], second[1])
+def aliases(arrays: Sequence[Any]) -> list[int]:
+    """For each array the position of the first that shares its memory."""
+    owners = [*map(memory, arrays)]
+    return [*map(owners.index, owners)]

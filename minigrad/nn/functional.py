@@ -213,6 +213,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", weight: 
         >>> F.mse_loss(mg.tensor([1.0, 2.0]), mg.tensor([1.0, 5.0]))
         tensor(4.5)
     """
+    expect_tensor("mse_loss", "input", input)
     check_operand("mse_loss", "target", target, input, input.shape)
     check_reduction(reduction)
     loss = ops.mse_loss(input, target)
@@ -253,6 +254,7 @@ def binary_cross_entropy_with_logits(
         tensor(0.6931)
     """
     name = "binary_cross_entropy_with_logits"
+    expect_tensor(name, "input", input)
     check_operand(name, "target", target, input, input.shape)
     check_reduction(reduction)
     loss = ops.binary_cross_entropy_with_logits(input, target, 1.0 if pos_weight is None else pos_weight)

@@ -11,6 +11,17 @@ from ..autograd.tensor import Tensor, expect_tensor
 from ..autograd.version_counter import bump_version
 from ..backend import library, random
 
+__all__ = [
+    "constant_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "uniform_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Fill with numbers from the uniform distribution on [a, b).

@@ -138,14 +138,16 @@ class Module:
         """The submodules that are attributes, each once."""
         return (module for _, module in self.named_children())
 
-    def named_modules(self, prefix: str = "", memo: set[int] | None = None) -> Iterator[tuple[str, Module]]:
-        """This Module and all its submodules, with dotted names, each once. `memo` has the ids of those left out."""
-        memo = set() if memo is None else memo
-        if id(self) not in memo:
-            memo.add(id(self))
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This Module and all its submodules, with dotted names, each once."""
+        return self._named_modules(prefix, set())
+
+    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) not in seen:
+            seen.add(id(self))
             yield prefix, self
-            for name, child in self.named_children():
-                yield from child.named_modules(f"{prefix}.{name}" if prefix else name, memo)
+            for name, child in self._modules.items():
+                yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen)
 
     def modules(self) -> Iterator[Module]:
         """This Module and all its submodules, each once."""

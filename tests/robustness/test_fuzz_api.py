@@ -64,6 +64,7 @@ class Target(NamedTuple):
 FOLDERS = {"mg": mg, "nn": nn, "F": F, "init": init, "optim": optim, "data": data, "mg.cuda": mg.cuda}
 # Called with the class, meant to change the mode, or hooks that get checked arguments.
 HOOKS = {"__init__", "__new__", "__enter__", "__exit__", "update", "check", "positions"}
+HOOKS |= {"__getitems__", "__setattr__"}
 
 
 def is_public(name: str, value: Any, module: Any) -> bool:
@@ -445,8 +446,8 @@ def global_state() -> dict[str, Any]:
 # Calls that may change the random numbers, and their first argument. (init draws before it writes.)
 DRAWS = re.compile(r"init\.|rand|_seed|_rng_|[dD]ropout|Linear|Sequential|__call__|forward|__iter__")
 CHANGES = re.compile(
-    r"[^_]_$|__i\w+__$|__setitem__$|=$|\.(__call__|__iter__|append|apply|backward|cpu|cuda|double|eval|float"
-    r"|load_state_dict|requires_grad_|reset_parameters|retain_grad|step|to|touch|train|zero_grad)$"
+    r"[^_]_$|__i\w+__$|__setitem__$|=$|\.(__call__|__iter__|add_module|append|apply|backward|cpu|cuda|double|eval|float"
+    r"|load_state_dict|register_buffer|requires_grad_|reset_parameters|retain_grad|step|to|touch|train|zero_grad)$"
 )
 
 
