@@ -7,6 +7,7 @@ Tensor and the ops depend on each other. Methods therefore look up their op at c
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable, Iterator
 from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +67,7 @@ class TensorMethods:
     device: Any
     requires_grad: Any
     ndim: Any
+    detach: Any
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
 
@@ -109,7 +111,7 @@ class TensorMethods:
     __abs__ = method("abs")
     add, sub, mul, neg, pow = (method(name) for name in ("add", "sub", "mul", "neg", "pow"))
 
-    def div(*args: Any, rounding_mode: str | None = None, **named: Any) -> Tensor:
+    def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """y = a / b; with `rounding_mode` "trunc" or "floor" the quotient is rounded, and integers stay integers.
 
         Gradients:
@@ -117,8 +119,12 @@ class TensorMethods:
             dL/db = -g (a / b) / b; both are 0 with a rounding_mode
         """
         if rounding_mode is None:
-            return OPS["div"](*args, **named)
-        return OPS["div_rounded"](*args, **named, rounding_mode=rounding_mode)
+            return OPS["div"](input, other)
+        y = OPS["div_rounded"](input, other, rounding_mode=rounding_mode)
+        if getattr(input, "requires_grad", False) or getattr(other, "requires_grad", False):
+            never = OPS["lt"](y, -math.inf)  # as in torch, the gradient is 0 instead of none
+            y = OPS["where"](never, OPS["add"](input, other), y)
+        return y
 
     multiply, divide, negative = mul, div, neg
     matmul = mm = method("matmul")
