@@ -23,7 +23,8 @@ UFUNCS = """
     abs absolute add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor cbrt ceil cos cosh divide equal exp
     exp2 expm1 floor floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less less_equal log
     log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul maximum minimum multiply negative
-    nextafter not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh trunc true_divide
+    nextafter not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh true_divide
+    trunc
 """
 FUNCTIONS = """
     all allclose amax amin any arange argmax argmin argsort array array_equal asarray ascontiguousarray asfortranarray

@@ -320,15 +320,25 @@ class Outcome:
             message = str(torch_error).splitlines()[0][:150]
             self.different.append(f"{call}: no error, in torch {type(torch_error).__name__}: {message}")
 
-    def __str__(self) -> str:
-        parts = {
+    def counts(self) -> dict[str, int]:
+        """The number of cases of each kind."""
+        return {
             "same": self.same,
             "errors in both": self.refused,
             "left out": sum(self.left_out.values()),
             "extended": sum(self.extended.values()),
             "different": len(self.different),
         }
-        return f"{sum(parts.values())} cases: {', '.join(f'{number} {name}' for name, number in parts.items())}"
+
+    def __str__(self) -> str:
+        counts = self.counts()
+        return f"{sum(counts.values())} cases: {', '.join(f'{number} {name}' for name, number in counts.items())}"
+
+
+def check(table: str, outcome: Outcome, record_property: Callable[[str, Any], None]) -> None:
+    """Fail if a case was different, and note the counts for the summary of the run."""
+    record_property("torch table", [table, outcome.counts()])
+    assert not outcome.different, "\n".join([str(outcome), *outcome.different[:20]])
 
 
 def run(call: Call, outcome: Outcome) -> None:

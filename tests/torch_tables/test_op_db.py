@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="torch, the reference, is not instal
 pytest.importorskip("expecttest", reason="torch's tables need expecttest")
 
 import torch.nn.functional as torch_functional  # noqa: E402
-from helpers.torch_tables import DTYPES, SAMPLES, Call, Outcome, keyword_names, run, seed, spread  # noqa: E402
+from helpers.torch_tables import DTYPES, SAMPLES, Call, Outcome, check, keyword_names, run, seed, spread  # noqa: E402
 from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
 
 import minigrad as mg  # noqa: E402
@@ -151,15 +151,13 @@ names = [f"{info.name}{'.' * bool(info.variant_test_name)}{info.variant_test_nam
 @pytest.mark.parametrize("info", INFOS, ids=names)
 def test_op_equals_torch(info, record_property):
     outcome = run_op(info, SAMPLES)
-    record_property("torch tables", ("op_db", outcome))
-    assert not outcome.different
+    check("op_db", outcome, record_property)
 
 
 @pytest.mark.parametrize("info", [info for info in INFOS if info.error_inputs_func], ids=lambda info: info.name)
 def test_error_inputs_are_refused(info, record_property):
     outcome = run_error_inputs(info)
-    record_property("torch tables", ("error inputs of op_db", outcome))
-    assert not outcome.different
+    check("error inputs of op_db", outcome, record_property)
 
 
 def test_every_door_has_samples():

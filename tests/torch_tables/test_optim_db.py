@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch, the reference, is not installed")
 pytest.importorskip("expecttest", reason="torch's tables need expecttest")
 
-from helpers.torch_tables import THOROUGH, Call, Outcome, run, seed  # noqa: E402
+from helpers.torch_tables import THOROUGH, Call, Outcome, check, run, seed  # noqa: E402
 from torch.testing._internal.common_optimizers import optim_db  # noqa: E402
 
 import minigrad as mg  # noqa: E402
@@ -101,8 +101,7 @@ def test_optimizer_equals_torch(info, record_property):
     outcome = Outcome()
     for call in calls(info):
         run(call, outcome)
-    record_property("torch tables", ("optim_db", outcome))
-    assert not outcome.different
+    check("optim_db", outcome, record_property)
 
 
 @pytest.mark.parametrize("info", INFOS, ids=lambda info: info.optim_cls.__name__)
@@ -110,5 +109,4 @@ def test_optimizer_refuses_error_inputs(info, record_property):
     outcome = Outcome()
     for call in error_calls(info):
         run(call, outcome)
-    record_property("torch tables", ("error inputs of optim_db", outcome))
-    assert not outcome.different
+    check("error inputs of optim_db", outcome, record_property)
