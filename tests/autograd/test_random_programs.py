@@ -9,7 +9,7 @@ others is modified at random moments, before or after an op has used it, and bac
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -265,6 +265,7 @@ def compare_gradients(pair, leaves):
         np.testing.assert_allclose(zero if g is None else g.numpy(), zero if exact is None else exact, **TOLERANCE)
 
 
+@settings(max_examples=max(settings().max_examples, 100))  # most programs are harmless
 @given(programs)
 def test_programs_with_views_and_writes_agree_with_torch(steps):
     run_program(steps)

@@ -121,7 +121,8 @@ class OpCheck:
         if self.case.kind == "extreme" or 0 in [a.host.size for a in self.arrays] or not general.get(self.name, True):
             return None
         precise = [a.host if a.host.dtype == bool else a.host.astype(np.longdouble) for a in self.arrays]
-        return np.asarray(FORMULAS[self.name].value(np, *self.arguments(precise), **options))
+        with np.errstate(all="ignore"):
+            return np.asarray(FORMULAS[self.name].value(np, *self.arguments(precise), **options))
 
     def by_torch(self, dtype: str, g: Argument | None = None, directions: Sequence[np.ndarray] = ()) -> dict[str, Any]:
         """The value; with g the gradients; with directions v the second derivatives, those of Σ <gradient, v>."""

@@ -85,7 +85,7 @@ def test_gradients_of_broadcast_arrays_are_summed_accurately():
     assert c.grad.item() == pytest.approx(3 * LONG * exact, rel=1e-5)
     bias = mg.zeros(2, requires_grad=True)
     F.linear(mg.Tensor(np.ones((LONG, 3), "float32")), w, bias).backward(g[:, :2])
-    assert bias.grad.tolist() == pytest.approx([LONG * exact] * 2, rel=1e-5)
+    assert bias.grad.tolist() == pytest.approx([LONG * exact] * 2, rel=6e-5)  # 1,024 ε / 2, of one block
     assert w.grad.numpy() == pytest.approx(np.full((2, 3), LONG * exact), rel=1e-5)
 
 
