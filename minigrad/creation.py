@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
-from . import backend
+from . import backend, ops
 from .autograd.methods import sizes
 from .autograd.tensor import Tensor, expect_tensor
 from .backend import bool_, dtype_of, float32, from_python, int64, library, library_of, random
@@ -137,7 +137,8 @@ def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
 def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """1 everywhere, with the shape and, by default, the dtype and device of `input`."""
     expect_tensor("ones_like", "input", input)
-    return ones(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+    y = ops.ones_like(input).to(dtype=dtype, device=device)
+    return y.requires_grad_() if requires_grad else y
 
 
 def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
