@@ -115,7 +115,11 @@ def samples(info: Any, dtype: torch.dtype, number: int | None) -> list[Any]:
         for x in (sample.input, *sample.args):
             if requires_grad and not each and isinstance(x, torch.Tensor) and x.is_floating_point():
                 x.requires_grad_()
-    return spread(found, number)
+    if number is None:
+        return found
+    options = {frozenset(sample.kwargs): sample for sample in found}  # a sample with each set of options, too
+    chosen = {id(sample): sample for sample in (*spread(found, number), *options.values())}
+    return [*chosen.values()]
 
 
 def dtypes(info: Any) -> list[torch.dtype]:
