@@ -153,18 +153,26 @@ class TensorMethods:
 
         Gradients:
             dL/dx = g where min ≤ x ≤ max, else 0
-            dL/dmin = g where y is min, and dL/dmax = g where y is max, if x is not equal to it
+            dL/dmin = g where x < min < max, and dL/dmax = g where x > max or min > max
         """
-        if not any(isinstance(bound, TensorMethods) for bound in (min, max)):
+        tensors = [x for x in (input, min, max) if isinstance(x, TensorMethods)]
+        if not isinstance(input, TensorMethods) or len(tensors) == 1:
             return OPS["clip"](input, min=min, max=max)
-        where, eq, y = OPS["where"], OPS["eq"], input
+        dtype = backend.promote([x.shape for x in tensors], [x.dtype for x in tensors])
+        input, min, max = (x.to(dtype=dtype) if isinstance(x, TensorMethods) else x for x in (input, min, max))
+        tensors = [x for x in (input, min, max) if isinstance(x, TensorMethods)]
+        where, eq, lt, y = OPS["where"], OPS["eq"], OPS["lt"], input
+        for x in tensors:
+            y = where(eq(x, x), y, y.detach())  # dL/dx = 0 where one of them is nan
         if min is not None:
-            y = where(OPS["lt"](y, min), min, y)
+            crossed = isinstance(min, TensorMethods) and max is not None
+            y = where(lt(input, min), where(lt(min, max), min, min.detach()) if crossed else min, y)
         if max is not None:
-            y = where(OPS["gt"](y, max), max, y)
-        for x in (input, min, max):
-            if isinstance(x, TensorMethods):
-                y = where(eq(x, x), y, x.detach())  # nan if x is, with gradient 0
+            y = where(lt(max, input), max, y)
+        if min is not None and max is not None:
+            y = where(lt(max, min), max, y)
+        for x in tensors:
+            y = where(eq(x, x), y, OPS["add"](y, x.detach()))  # nan
         return y
 
     clamp = clip
