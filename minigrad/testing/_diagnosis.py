@@ -85,6 +85,11 @@ def diagnose(
         differences.f0[: differences.cotangents.dense],
         [each.x for each in differences.function.inputs if each is not checked],
     )
+    return likely_cause(evidence)
+
+
+def likely_cause(evidence: Evidence) -> str:
+    """The first hypothesis that fits, in words."""
     for hypothesis in HYPOTHESES:
         for cause in hypothesis(evidence):
             return cause
