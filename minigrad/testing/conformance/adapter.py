@@ -9,8 +9,8 @@
         def tensor(self, array):
             return Tensor(array)
 
-The rest has defaults for the usual names: `x.data`, `x.grad`, `y.backward()`. What an engine lacks is left out, or raises
-NotImplementedError: it is reported as missing, not as failed.
+The rest has defaults for the usual names: `x.data`, `x.grad`, `y.backward()`. What an engine lacks is left out, or
+raises NotImplementedError: it is reported as missing, not as failed.
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ import gc
 import threading
 import warnings
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from ... import backend
-from ..formulas import Host
 from .adapter import Engine
 from .mismatch import Mismatch, raised
 from .op_cases import OP_CASES, Draw, draw_call, written
-from .op_check import check_call, engine_op, run, to_array
-from .training import backward_of_square, gradient, leaf, ones
+from .op_check import engine_op, run, to_array
+from .training import gradient, leaf, ones
 
 np = backend.numpy
 
@@ -31,7 +31,9 @@ def share_no_memory(engine: Engine, draw: Draw, op: str) -> None:
         cause = "both inputs get the same array: a change of one in place changes the other"
         raise Mismatch(f"the gradients of a and b after {op}(a, b)", "two arrays", "one array", cause)
     for name, tensor in (("a", x), ("b", y)):
-        if isinstance(engine.value(tensor), np.ndarray) and any(np.shares_memory(engine.value(tensor), e) for e in (g, h)):
+        if isinstance(engine.value(tensor), np.ndarray) and any(
+            np.shares_memory(engine.value(tensor), e) for e in (g, h)
+        ):
             raise Mismatch(f"a gradient after {op}(a, b)", "a new array", f"shares memory with the value of {name}")
 
 
@@ -81,7 +83,9 @@ def inputs_unchanged(engine: Engine, draw: Draw, op: str) -> None:
     engine.backward(y, given)
     for i, (x, before) in enumerate(zip(xs, call.arrays)):
         if not np.allclose(to_array(engine.value(x)), before):
-            raise Mismatch(f"argument {i + 1} after forward and backward of {call}", before, engine.value(x), size=call.size)
+            raise Mismatch(
+                f"argument {i + 1} after forward and backward of {call}", before, engine.value(x), size=call.size
+            )
     for name, before, after in (("the output", value, engine.value(y)), ("the cotangent g", g, given)):
         if not np.array_equal(before, to_array(after), equal_nan=True):
             cause = "the backward pass writes to an array that is not its own"
@@ -141,12 +145,8 @@ def usable_after_exception(engine: Engine, draw: Draw, part: str) -> None:
 
     array = np.array(3.0, engine.dtype)
     for _ in range(3):
-        try:
+        with suppress(KeyError):
             run(engine, fails, [array], np.ones)
-        except KeyError:
-            pass
-        except Exception as error:
-            raise Mismatch("a KeyError raised between two ops", "KeyError", raised(error)) from None
     _, (got,) = run(engine, square, [array], np.ones)
     if got is None or got.item() != 6:
         raise Mismatch("dL/dx of x·x at 3, after an exception in a forward pass", 6, got, "a state is not restored")
@@ -207,7 +207,9 @@ def same_bits(engine: Engine, draw: Draw, part: str) -> None:
         seen.add(tuple(None if grad is None else grad.item() for grad in grads))
     if len(seen) > 1:
         cause = "the order of the backward pass depends on addresses in memory: a set where a list or dict belongs"
-        raise Mismatch("gradients of Σ a·b over nine numbers, five times", "the same bits", f"{len(seen)} results", cause)
+        raise Mismatch(
+            "gradients of Σ a·b over nine numbers, five times", "the same bits", f"{len(seen)} results", cause
+        )
 
 
 def linear_in_g(engine: Engine, draw: Draw, op: str) -> None:
@@ -217,11 +219,12 @@ def linear_in_g(engine: Engine, draw: Draw, op: str) -> None:
     compute = lambda *xs: OP_CASES[op].call(engine.ops[op], xs, tuple(call.options.values()))
     results = []
     for factor in (1.0, 2.0**20, -(2.0**-20)):
-        _, grads = run(engine, compute, call.arrays, lambda shape, c=factor: c * call.cotangent(shape))
+        _, grads = run(engine, compute, call.arrays, lambda shape: factor * call.cotangent(shape))  # noqa: B023
         results.append([None if grad is None else grad / factor for grad in grads])
+    as_arrays = lambda grads: [np.zeros(()) if grad is None else grad for grad in grads]
     for scaled in results[1:]:
-        for a, b in zip(results[0], scaled):
-            if (a is None) != (b is None) or (a is not None and not np.allclose(a, b, rtol=1e-5, atol=1e-7)):
+        for a, b in zip(as_arrays(results[0]), as_arrays(scaled)):
+            if not np.allclose(a, b, rtol=1e-5, atol=1e-7):
                 cause = "the VJP is not linear in g: clipped, or with a threshold or a constant in it"
                 raise Mismatch(f"the gradient of {call} for c g, divided by c", a, b, cause, call.size)
 

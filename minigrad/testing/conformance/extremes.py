@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ class Extreme(NamedTuple):
     arrays: list[Any]
     value: Any
     gradients: list[Any]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     cause: str = ""
 
 
@@ -158,7 +159,7 @@ def largest(point: Extreme) -> float:
     return float(max([1.0, *values, *(1 / values)]))
 
 
-def call_of(engine: Engine, op: str, arrays: list[Any], options: dict[str, Any]) -> tuple[str, Host, list[Any]]:
+def call_of(engine: Engine, op: str, arrays: list[Any], options: Mapping[str, Any]) -> tuple[str, Host, list[Any]]:
     """A call as text, its value, its gradients."""
     function = engine_op(engine, op)
     text = ", ".join([*map(written, arrays), *(f"{name}={written(option)}" for name, option in options.items())])
@@ -250,20 +251,24 @@ def float32_stays(engine: Engine, draw: Draw, part: str) -> None:
         raise Mismatch(f"the dtypes of value and gradients of {part}, for float32", "float32", ", ".join(found), cause)
 
 
+MAGNITUDES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "sqrt": (math.sqrt, lambda x: 0.5 / math.sqrt(x)),
+    "tanh": (math.tanh, lambda x: 1 / math.cosh(min(x, 300)) ** 2),
+    "log": (math.log, lambda x: 1 / x),
+    "abs": (abs, lambda x: 1.0),
+}
+
+
 def magnitudes(engine: Engine, draw: Draw, op: str) -> None:
     """Values over many orders of magnitude: no ε added, no digits lost."""
     function = engine_op(engine, op)
     x = draw(st.sampled_from((1.0, 1e-2, 1e-4, 1e-8, 1e-15, 1e2, 1e4, 1e10, 1e15)))
-    reference = {"sqrt": math.sqrt, "tanh": math.tanh, "log": math.log, "abs": abs}[op]
-    slope = {
-        "sqrt": lambda x: 0.5 / math.sqrt(x),
-        "tanh": lambda x: 1 / math.cosh(x) ** 2 if x < 300 else 0.0,
-        "log": lambda x: 1 / x,
-        "abs": lambda x: 1.0,
-    }[op]
+    reference, slope = MAGNITUDES[op]
     value, grads = run(engine, function, [np.array(x)], np.ones)
     rtol = 10 * engine.rtol
     if not np.allclose(value, reference(x), rtol=rtol, atol=0):
-        raise Mismatch(f"{op}({x:g})", reference(x), value, "digits are lost, or an ε is added", int(abs(math.log10(x))))
+        raise Mismatch(
+            f"{op}({x:g})", reference(x), value, "digits are lost, or an ε is added", int(abs(math.log10(x)))
+        )
     if grads[0] is None or not np.allclose(grads[0], slope(x), rtol=rtol, atol=1e-12):
         raise Mismatch(f"the gradient of {op}({x:g})", slope(x), grads[0], size=int(abs(math.log10(x))))

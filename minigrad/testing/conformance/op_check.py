@@ -17,6 +17,8 @@ from .op_cases import OP_CASES, Call
 
 np = backend.numpy
 
+listeners: list[Callable[[Call], None]] = []  # called with each call before it is run
+
 
 def engine_op(engine: Engine, name: str) -> Callable[..., Any]:
     """An op of the engine by name; NotImplementedError where it has none."""
@@ -65,7 +67,9 @@ def check_call(engine: Engine, call: Call) -> None:
             raise Rejected from None
         if not np.isfinite(expected).all():
             raise Rejected
-        fail = lambda *args: Mismatch(*args, size=call.size, call=call)
+        for listener in listeners:
+            listener(call)
+        fail = lambda example, expected, got, cause="": Mismatch(example, expected, got, cause, call.size, call)
 
         def g(shape: Any) -> Host:
             if shape != expected.shape:
@@ -73,9 +77,7 @@ def check_call(engine: Engine, call: Call) -> None:
             return call.cotangent(shape)
 
         try:
-            value, grads = run(
-                engine, lambda *xs: cases.call(op, xs, tuple(call.options.values())), call.arrays, g
-            )
+            value, grads = run(engine, lambda *xs: cases.call(op, xs, tuple(call.options.values())), call.arrays, g)
         except NotImplementedError:
             raise
         except WrongShape as error:
@@ -148,7 +150,9 @@ def explain_value(value: Host, expected: Host) -> str:
 def explain_shape(grad: Host, x: Host, y: Host, g: Host) -> str:
     """The likely cause of a gradient of the wrong shape."""
     if grad.shape == y.shape:
-        return "a missing sum over the axes that broadcasting added or stretched: the gradient has the shape of the output"
+        return (
+            "a missing sum over the axes that broadcasting added or stretched: the gradient has the shape of the output"
+        )
     if grad.shape == x.shape[::-1]:
         return "a transpose: the axes are exchanged"
     if grad.size == x.size:
@@ -158,8 +162,16 @@ def explain_shape(grad: Host, x: Host, y: Host, g: Host) -> str:
     return "a sum over too many axes"
 
 
+def along_element(function: Callable[..., Host], arrays: list[Host], i: int, element: int) -> Callable[[Any], Host]:
+    """t -> function, with t added to one element of array i."""
+    step = np.zeros(arrays[i].size, LONG)
+    step[element] = 1
+    step = step.reshape(arrays[i].shape)
+    return lambda t: function(*(array + t * step if j == i else array for j, array in enumerate(arrays)))
+
+
 def explain_gradient(engine: Engine, call: Call) -> str:
-    """The likely cause of a wrong gradient, from the Jacobian that the engine's gradients imply beside the measured one."""
+    """The likely cause of a wrong gradient, from the engine's Jacobian and the measured one."""
     cases = OP_CASES[call.op]
     function = lambda *arrays: np.asarray(cases.formula(*arrays, **call.options))
     long = [array.astype(LONG) for array in call.arrays]
@@ -168,19 +180,16 @@ def explain_gradient(engine: Engine, call: Call) -> str:
         y = function(*long)
         cotangents = Cotangents([y.shape], backend.random.new_generator(call.seed, 5))
         compute = lambda *xs: cases.call(engine.ops[call.op], xs, tuple(call.options.values()))
-        rows = [run(engine, compute, call.arrays, lambda _, row=row: row.reshape(y.shape))[1] for row in cotangents.rows]
+        each = [row.reshape(y.shape) for row in cotangents.rows]
+        rows = [run(engine, compute, call.arrays, lambda _: row)[1] for row in each]  # noqa: B023
         for i, x in enumerate(call.arrays):
             if any(row[i] is None or row[i].shape != x.shape for row in rows):  # type: ignore[union-attr]
                 continue
             given = np.stack([np.asarray(row[i], float).ravel() for row in rows])
-            columns = []
-            for element in range(x.size):
-                step = np.zeros(x.size, LONG)
-                step[element] = 1
-                moved = lambda t, step=step, i=i: function(
-                    *(a + t * step.reshape(a.shape) if j == i else a for j, a in enumerate(long))
-                )
-                columns.append(cotangents.project(derivative(moved).ravel().astype(float)))
+            columns = [
+                cotangents.project(derivative(along_element(function, long, i, element)).ravel().astype(float))
+                for element in range(x.size)
+            ]
             measured = np.stack(columns, axis=1)
             tolerance = 1e3 * engine.rtol
             if np.allclose(given, measured, rtol=tolerance, atol=tolerance):

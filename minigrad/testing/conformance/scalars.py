@@ -91,7 +91,9 @@ def used_twice(engine: Engine, draw: Draw, part: str) -> None:
     function, slope, partial = expressions[part]
     _, (got,) = gradients_at(engine, function, x)
     if not np.isclose(got, slope, rtol=1e-6):
-        cause = "the gradient is counted before all uses are done: the order is not topological, or a node is visited twice"
+        cause = (
+            "the gradient is counted before all uses are done: the order is not topological, or a node is visited twice"
+        )
         if any(np.isclose(got, each) for each in partial):
             cause = "overwritten instead of accumulated: a value used several times gets the sum over its uses"
         raise Mismatch(f"the derivative of {part} at x = {x}", slope, got, cause)
@@ -102,10 +104,9 @@ def random_expression(engine: Engine, draw: Draw, part: str) -> None:
     names = [name for name in ("mul", "add", "sub") if name in engine.ops]
     if len(names) < 2:
         raise NotImplementedError("add and mul")
-    steps = []
     count = draw(st.integers(1, 8))
-    for i in range(count):
-        steps.append((draw(st.sampled_from(names)), draw(st.integers(0, i + 1)), draw(st.integers(0, i + 1))))
+    value_before = lambda i: draw(st.integers(0, i + 1))
+    steps = [(draw(st.sampled_from(names)), value_before(i), value_before(i)) for i in range(count)]
     signs = {"mul": "·", "add": "+", "sub": "-"}
 
     def function(a: Any, b: Any) -> Any:
@@ -170,7 +171,9 @@ def second_backward(engine: Engine, draw: Draw, part: str) -> None:
     if not (np.isclose(first, 27) and np.isclose(second, 54)):
         cause = "the gradients of inner nodes are kept from the first pass, and are added again"
         cause = "the second pass does nothing, and says nothing" if first == second else cause
-        raise Mismatch("dL/dx of x·x·x at 3, after backward, and after a second backward", [27, 54], [first, second], cause)
+        raise Mismatch(
+            "dL/dx of x·x·x at 3, after backward, and after a second backward", [27, 54], [first, second], cause
+        )
 
 
 def shared_graph(engine: Engine, draw: Draw, part: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,10 +103,8 @@ def search(check: Check, engine: Engine, part: str, seed: int, effort: Effort) -
             largest = found
         raise Counterexample
 
-    try:
+    with suppress(Counterexample, errors.Flaky):
         run()
-    except (Counterexample, errors.Flaky):
-        pass
     if smallest is None:
         if examples == 0 and lacks:
             return PartResult(part, "missing", lacks=lacks[0] or part)

@@ -139,4 +139,6 @@ def no_grad(engine: Engine, draw: Draw, part: str) -> None:
     backward_of_square(engine, x)
     if not np.allclose(gradient(engine, x), 2 * to_array(engine.value(x))):
         cause = "the mode is not restored: use try and finally"
-        raise Mismatch("dL/dx of x·x after an exception in no_grad", 2 * to_array(engine.value(x)), gradient(engine, x), cause)
+        raise Mismatch(
+            "dL/dx of x·x after an exception in no_grad", 2 * to_array(engine.value(x)), gradient(engine, x), cause
+        )
