@@ -112,7 +112,7 @@ class Engine:
 
     def reset(self, x: AnyTensor) -> None:
         """Reset the gradient of a leaf."""
-        raise NotImplementedError("reset")
+        x.grad = None
 
     def no_grad(self) -> AbstractContextManager[Any]:
         """The context in which no graph is recorded."""

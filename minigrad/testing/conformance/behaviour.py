@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import warnings
 import weakref
@@ -161,6 +162,8 @@ def threads(engine: Engine, draw: Draw, part: str) -> None:
     mul, add = engine_op(engine, "mul"), engine_op(engine, "add")
     wrong: list[str] = []
 
+    start = threading.Barrier(4)
+
     def work(n: int) -> None:
         def function(x: Any) -> Any:
             y = x
@@ -168,8 +171,9 @@ def threads(engine: Engine, draw: Draw, part: str) -> None:
                 y = add(mul(x, x), y)
             return y
 
+        start.wait()
         try:
-            for _ in range(5):
+            for _ in range(20):
                 _, (got,) = run(engine, function, [np.array(float(n))], np.ones)
                 if got is None or got.item() != 40 * n + 1:
                     wrong.append(f"{got} for {40 * n + 1}")
@@ -179,10 +183,15 @@ def threads(engine: Engine, draw: Draw, part: str) -> None:
     workers = [threading.Thread(target=work, args=(n,)) for n in range(1, 5)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        finally:
+            sys.setswitchinterval(interval)
     if wrong:
         raise Mismatch("gradients in four threads at once", "as in one", wrong[0], "a state is shared between threads")
 

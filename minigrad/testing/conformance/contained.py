@@ -106,7 +106,7 @@ class EngineProcess:
             reply = self.reply(self.patience)
             if isinstance(reply, str):
                 part, got = parts[len(results)], f"the engine {reply}"
-                return PartResult(part, "failed", example=example or "the check", expected="a result", got=got)
+                return PartResult(part, "failed", example=example or part or "this check", expected="a result", got=got)
             if "result" in reply:
                 results.append(PartResult(**reply["result"]))
             elif "done" in reply:

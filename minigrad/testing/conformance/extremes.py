@@ -44,7 +44,7 @@ EXTREMES: dict[str, list[Extreme]] = {
     "sigmoid": [
         Extreme("sigmoid", [1000.0], 1, [0], cause=OVERFLOW),
         Extreme("sigmoid", [-1000.0], 0, [0], cause=OVERFLOW),
-        Extreme("sigmoid", [-40.0], 4.248354255291589e-18, [4.248354255291589e-18]),
+        Extreme("sigmoid", [-40.0], 4.248354255291589e-18, [4.248354255291589e-18], cause="1/2 + tanh(x/2)/2 cancels"),
     ],
     "tanh": [
         Extreme("tanh", [1000.0], 1, [0], cause=OVERFLOW),
@@ -231,24 +231,29 @@ SINGLE: dict[str, tuple[str, list[Any], tuple[Any, ...]]] = {
 }
 
 
-def float32_stays(engine: Engine, draw: Draw, part: str) -> None:
-    """The value and the gradients of float32 are float32."""
-    if engine.scalar:
-        raise NotImplementedError("arrays")
-    op, arrays, options = SINGLE[part]
-    function = engine_op(engine, op)
-    seen: list[str] = []
+def dtype_stays(dtype: str) -> Callable[[Engine, Draw, str], None]:
+    """The check that value and gradients of one dtype have this dtype."""
 
-    def ones(value: Any) -> Host:
-        seen.append(str(np.asarray(value).dtype))
-        return np.ones(np.shape(value), np.asarray(value).dtype)
+    def check(engine: Engine, draw: Draw, part: str) -> None:
+        if engine.scalar or dtype > engine.dtype:
+            raise NotImplementedError(f"arrays of {dtype}")
+        op, arrays, options = SINGLE[part]
+        function = engine_op(engine, op)
+        seen: list[str] = []
 
-    compute = lambda *xs: OP_CASES[op].call(function, xs, options)
-    _, grads = engine.vjp(compute, [np.array(x, "float32") for x in arrays], ones)
-    found = [*seen, *(str(np.asarray(grad).dtype) for grad in grads if grad is not None)]
-    if set(found) != {"float32"}:
-        cause = "a Python number or a NumPy float64 scalar widens the result: half the speed, twice the memory"
-        raise Mismatch(f"the dtypes of value and gradients of {part}, for float32", "float32", ", ".join(found), cause)
+        def ones(value: Any) -> Host:
+            seen.append(str(np.asarray(value).dtype))
+            return np.ones(np.shape(value), np.asarray(value).dtype)
+
+        compute = lambda *xs: OP_CASES[op].call(function, xs, options)
+        _, grads = engine.vjp(compute, [np.array(x, dtype) for x in arrays], ones)
+        found = [*seen, *(str(np.asarray(grad).dtype) for grad in grads if grad is not None)]
+        if set(found) != {dtype}:
+            cause = "a Python number or a NumPy float64 scalar widens the result: half the speed, twice the memory"
+            cause = cause if dtype == "float32" else "a cast to float32"
+            raise Mismatch(f"the dtypes of value and gradients of {part}, for {dtype}", dtype, ", ".join(found), cause)
+
+    return check
 
 
 MAGNITUDES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {

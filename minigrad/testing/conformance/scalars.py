@@ -49,11 +49,19 @@ def number_operands(engine: Engine, draw: Draw, part: str) -> None:
         "x / c": (lambda x: x / c, x / c, 1 / c),
         "c / x": (lambda x: c / x, c / x, -c / x**2),
     }
-    function, value, slope = expressions[part]
-    engine_op(engine, {"+": "add", "-": "sub", "*": "mul", "/": "div"}[part.split()[1]])
+    expression, value, slope = expressions[part]
+    name = {"+": "add", "-": "sub", "*": "mul", "/": "truediv"}[part.split()[1]]
+
+    def function(x: Any) -> Any:
+        if not (hasattr(type(x), f"__{name}__") or hasattr(type(x), f"__r{name}__")):
+            raise NotImplementedError("operators")
+        return expression(x)
+
     place = f"{part} for x = {x}, c = {c!r}: value and derivative"
     try:
         got, grads = gradients_at(engine, function, x)
+    except NotImplementedError:
+        raise
     except Exception as error:
         raise Mismatch(place, [value, slope], raised(error)) from None
     if not np.allclose([got, *grads], [value, slope], rtol=1e-6):

@@ -90,7 +90,7 @@ def search(check: Check, engine: Engine, part: str, seed: int, effort: Effort) -
         except (Exception, RecursionError) as error:
             if isinstance(error, errors.HypothesisException) or type(error).__module__.startswith("hypothesis"):
                 raise
-            found = Mismatch("the check", "no exception", raised(error))
+            found = Mismatch(part or "this check", "no exception", raised(error))
         else:
             examples += 1
             return
