@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from . import __version__, backend
 from .autograd.methods import OPS
-from .testing.conformance.command import add_options, check_engine
+from .testing.conformance.command import add_options, check_engine, wrong_options
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -25,6 +25,9 @@ class Parser(argparse.ArgumentParser):
 
 def check(args: argparse.Namespace) -> int:
     """Print the table of ops; 1 if one is wrong. With --engine, the report on that engine."""
+    wrong = wrong_options(args, {"backend": "numpy", "ops": [], "dtype": ["float32", "float64"]})
+    if wrong:
+        args.error(wrong)
     if args.engine is not None:
         return check_engine(args, args.error)
     from .testing.selftest import LIMIT, SIDES, check_ops

@@ -20,6 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ... import backend
+
+np = backend.numpy
 Array = Any  # a NumPy array
 AnyTensor = Any  # a tensor of the engine
 
@@ -111,8 +114,8 @@ class Engine:
         raise NotImplementedError("set_value")
 
     def reset(self, x: AnyTensor) -> None:
-        """Reset the gradient of a leaf."""
-        x.grad = None
+        """Reset the gradient of a leaf: to zeros if it is a number or an array, else to None."""
+        x.grad = x.grad * 0 if isinstance(x.grad, (int, float, np.ndarray)) else None
 
     def no_grad(self) -> AbstractContextManager[Any]:
         """The context in which no graph is recorded."""
