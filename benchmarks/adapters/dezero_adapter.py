@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-int = int  # DeZero uses this name, which NumPy has removed
+vars(np)["int"] = int  # DeZero uses this name, which NumPy has removed
 import dezero
 import dezero.functions as F
 

@@ -201,7 +201,7 @@ def test_adapter_of_a_known_engine_is_short(file):
     code = [node for node in tree.body if not isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr))]
     lines = [line for node in code for line in range(node.lineno, node.end_lineno + 1)]
     text = file.read_text(encoding="utf-8").splitlines()
-    assert len([line for line in lines if text[line - 1].strip()]) <= 30
+    assert len([line for line in lines if text[line - 1].strip()]) <= 20
 
 
 def test_report_lists_counterexample_cause_and_lesson():

@@ -5,6 +5,6 @@ one builds an engine. Values are compared with the formulas of `minigrad.testing
 gradients with finite differences of these formulas, so no other engine is needed.
 """
 
-from .adapter import OPERATORS, Engine, method, methods
+from .adapter import OPERATORS, Engine, method, methods, missing
 
-__all__ = ["OPERATORS", "Engine", "method", "methods"]
+__all__ = ["OPERATORS", "Engine", "method", "methods", "missing"]

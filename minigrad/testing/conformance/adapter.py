@@ -18,7 +18,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NoReturn
 
 from ... import backend
 
@@ -128,6 +128,11 @@ class Engine:
     def adam(self, params: list[AnyTensor], lr: float) -> Any:
         """An optimizer with `step()`; β = 0.9 and 0.999, ε = 1e-8."""
         raise NotImplementedError("adam")
+
+
+def missing(what: str) -> NoReturn:
+    """For an op that takes some options only: the others are reported as missing."""
+    raise NotImplementedError(what)
 
 
 def method(name: str) -> Callable[..., AnyTensor]:
