@@ -13,7 +13,7 @@ reduction = lambda function: lambda x, dim, keep: function(x, axis=dim, keepdims
 
 class Jax(Engine):
     name = f"JAX {jax.__version__}"
-    ops = {**OPERATORS, **{name: getattr(jax.nn, name) for name in ("relu", "sigmoid", "softmax", "log_softmax")}}
+    ops = {**OPERATORS, **{name: getattr(jax.nn, name) for name in "relu sigmoid softplus softmax log_softmax".split()}}
     ops |= {name: getattr(jnp, name) for name in "exp log sqrt tanh abs maximum minimum where reshape".split()}
     ops |= {name: reduction(getattr(jnp, name)) for name in ("sum", "mean", "prod", "amax", "amin")}
     ops |= {"logsumexp": reduction(jax.nn.logsumexp), "clip": jnp.clip, "cat": jnp.concatenate, "stack": jnp.stack}

@@ -12,7 +12,8 @@ class Minigrad(Engine):
     name = f"minigrad {mg.__version__}"
     ops = {**OPERATORS, **methods(*METHODS.split(), "permute", "broadcast_to")}
     ops |= {name: getattr(mg, name) for name in ("maximum", "minimum", "expand_dims", "cat", "stack")}
-    ops |= {"linear": F.linear, "mse_loss": F.mse_loss, "where": lambda c, a, b: mg.where(mg.tensor(c), a, b)}
+    ops |= {name: getattr(F, name) for name in ("linear", "mse_loss", "softplus")}
+    ops["where"] = lambda condition, a, b: mg.where(mg.tensor(condition), a, b)
     ops["cross_entropy"] = lambda x, labels: F.cross_entropy(x, mg.tensor(labels))
     ops["binary_cross_entropy_with_logits"] = lambda x, t: F.binary_cross_entropy_with_logits(x, mg.tensor(t))
     tensor = lambda self, array: mg.tensor(array, requires_grad=True)

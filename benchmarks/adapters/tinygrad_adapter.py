@@ -10,7 +10,7 @@ from tinygrad import Tensor, dtypes
 
 from minigrad.testing.conformance import OPERATORS, Engine, method, methods
 
-METHODS = "exp log sqrt tanh sigmoid relu abs maximum minimum softmax log_softmax reshape transpose permute"
+METHODS = "exp log sqrt tanh sigmoid relu abs softplus maximum minimum softmax log_softmax reshape transpose permute"
 DTYPES = {"float32": dtypes.float32, "float64": dtypes.float64, "bool": dtypes.bool}
 
 

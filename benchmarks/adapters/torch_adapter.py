@@ -6,15 +6,15 @@ import torch.nn.functional as F
 from minigrad.testing.conformance import OPERATORS, Engine, methods, missing
 
 METHODS = "exp log sqrt tanh sigmoid relu abs clip sum mean logsumexp softmax log_softmax reshape transpose permute"
+every_axis = lambda name: lambda x, dim, keep: getattr(x, name)(() if dim is None else dim, keep)
 
 
 class Torch(Engine):
     name = f"torch {torch.__version__}"
     ops = {**OPERATORS, **methods(*METHODS.split(), "maximum", "minimum", "broadcast_to")}
-    ops["amax"] = lambda x, dim, keep: x.amax(() if dim is None else dim, keep)
-    ops["amin"] = lambda x, dim, keep: x.amin(() if dim is None else dim, keep)
-    ops |= {"expand_dims": torch.unsqueeze, "stack": torch.stack, "cat": torch.cat, "linear": F.linear}
-    ops |= {"where": lambda c, a, b: torch.where(torch.tensor(c), a, b), "mse_loss": F.mse_loss}
+    ops |= {"amax": every_axis("amax"), "amin": every_axis("amin"), "cat": torch.cat, "stack": torch.stack}
+    ops |= {"expand_dims": torch.unsqueeze, **{name: getattr(F, name) for name in ("linear", "mse_loss", "softplus")}}
+    ops["where"] = lambda condition, a, b: torch.where(torch.tensor(condition), a, b)
     ops["prod"] = lambda x, dim, keep: x.prod(dim, keep) if isinstance(dim, int) else missing("prod over several axes")
     ops["cross_entropy"] = lambda x, labels: F.cross_entropy(x, torch.tensor(labels))
     ops["binary_cross_entropy_with_logits"] = lambda x, t: F.binary_cross_entropy_with_logits(x, torch.tensor(t))

@@ -6,6 +6,7 @@ BUGS[name] = (the engine, the requirement that has to find it, a part of it).
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 from helpers.small_engine import RULES, SmallEngine, Tensor, log_softmax, sigmoid, softmax, spread, with_output
@@ -54,6 +55,9 @@ plant("tanh", "tanh from exponentials", E)(
     with_output(lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)), lambda g, x, y: g * (1 - y * y)),
 )
 plant("tanh", "tanh's VJP takes x", S)(with_output(np.tanh, lambda g, x, y: g * (1 - x * x)))
+plant("softplus", "softplus(1000) is inf", E)(
+    with_output(lambda x: np.log(1 + np.exp(x)), lambda g, x, y: g * sigmoid(x))
+)
 plant("log", "log(x + 1e-6)", E)(lambda x: (np.log(x + 1e-6), lambda g: g / (x + 1e-6)))
 plant("softmax", "softmax without the maximum", E)(
     lambda x, dim: (
@@ -375,6 +379,18 @@ class AdamBias(SmallEngine):
 class DampedMomentum(SmallEngine):
     def sgd(self, params, lr, momentum):
         return super().sgd(params, lr * (1 - momentum), momentum)
+
+
+@in_engine("a parameter without a gradient ends the step", "training/optimizers", "SGD")
+class NeedsGradients(SmallEngine):
+    def sgd(self, params, lr, momentum):
+        right = super().sgd(params, lr, momentum)
+
+        def step():
+            assert all(p.grad is not None for p in params)
+            right.step()
+
+        return SimpleNamespace(step=step)
 
 
 @in_engine("a reference cycle", "engine/memory")

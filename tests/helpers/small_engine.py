@@ -189,6 +189,7 @@ RULES = {
     "tanh": with_output(np.tanh, lambda g, x, y: g * (1 - y * y)),
     "sigmoid": with_output(sigmoid, lambda g, x, y: g * y * (1 - y)),
     "relu": with_output(lambda x: np.maximum(x, 0), lambda g, x, y: g * (x > 0)),
+    "softplus": with_output(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), lambda g, x, y: g * sigmoid(x)),
     "abs": with_output(np.abs, lambda g, x, y: g * np.sign(x)),
     "maximum": pair(np.maximum, lambda p, q: p > q),
     "minimum": pair(np.minimum, lambda p, q: p < q),

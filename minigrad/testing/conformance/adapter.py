@@ -35,7 +35,7 @@ class Engine:
     | ops | called as |
     |---|---|
     | add, sub, mul, div, maximum, minimum, matmul, mse_loss | `op(a, b)` |
-    | neg, exp, log, sqrt, tanh, sigmoid, relu, abs | `op(x)` |
+    | neg, exp, log, sqrt, tanh, sigmoid, relu, abs, softplus | `op(x)` |
     | pow | `op(x, number)` |
     | clip | `op(x, min, max)` |
     | where | `op(condition, a, b)`, a bool array first |

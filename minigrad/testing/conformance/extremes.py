@@ -53,6 +53,10 @@ EXTREMES: dict[str, list[Extreme]] = {
     ],
     "exp": [Extreme("exp", [-1000.0], 0, [0]), Extreme("exp", [-INF], 0, [0])],
     "log": [Extreme("log", [1e-30], -69.07755278982137, [1e30], cause="an ε is added to the argument of log")],
+    "softplus": [
+        Extreme("softplus", [1000.0], 1000, [1], cause=OVERFLOW),
+        Extreme("softplus", [-1000.0], 0, [0], cause=OVERFLOW),
+    ],
     "softmax": [
         Extreme("softmax", [[[1000.0, 0.0]]], [[1, 0]], [0], {"dim": -1}, OVERFLOW),
         Extreme("softmax", [[[-1000.0, -1000.0]]], [[0.5, 0.5]], [[[-0.25, 0.25]]], {"dim": -1}, "0/0: " + OVERFLOW),

@@ -261,7 +261,7 @@ def op_table() -> Iterator[tuple[str, OpCases]]:
     """The rows of OP_CASES."""
     for name in ("add", "sub", "mul", "div", "maximum", "minimum"):
         yield name, OpCases(formula_of(name), pair, positive=name == "div")
-    for name in ("neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "abs"):
+    for name in ("neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "abs", "softplus"):
         yield name, OpCases(formula_of(name), positive=name in ("log", "sqrt"))
     powers = chosen("p", 2, 3, 1, -1, 0.5)
     yield "pow", OpCases(formula_of("pow"), one, powers, positive=True)

@@ -48,7 +48,7 @@ GRAPH, ORDER, SUM = (HOW, "The graph"), (HOW, "Topological order"), (HOW, "Accum
 LAYER, STEPS, HIDDEN = ("2-one-layer", ""), ("3-the-five-steps", ""), ("4-a-hidden-layer", "")
 PLAY, OWN_OP, REPLAY = ("6-play", ""), ("7-an-op-of-your-own", ""), ("8-replay", "")
 
-POINTWISE = ("neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "abs")
+POINTWISE = ("neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "abs", "softplus")
 PAIRS = ("add", "sub", "mul", "div", "maximum", "minimum")
 REDUCTIONS = ("sum", "mean", "amax", "amin", "prod", "logsumexp")
 SHAPES = ("reshape", "transpose", "permute", "expand_dims")
