@@ -19,7 +19,6 @@ class Torch(Engine):
     ops["cross_entropy"] = lambda x, labels: F.cross_entropy(x, torch.tensor(labels))
     ops["binary_cross_entropy_with_logits"] = lambda x, t: F.binary_cross_entropy_with_logits(x, torch.tensor(t))
     tensor = lambda self, array: torch.tensor(array, requires_grad=True)
-    constant = lambda self, array: torch.tensor(array)
     value = lambda self, x: x.detach().numpy()
     grad = lambda self, x: None if x.grad is None else x.grad.numpy()
     backward = lambda self, y, g: y.backward(torch.tensor(g))
