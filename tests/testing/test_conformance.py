@@ -151,6 +151,19 @@ def test_scalar_engine_is_checked():
     assert all(result.status == "missing" for result in check_engine(engines.ScalarEngine(), ["network"]).results)
 
 
+def test_float32_engine_is_checked_with_its_precision():
+    class Single(SmallEngine):
+        dtype = "float32"
+
+        def tensor(self, array):
+            return SmallEngine.tensor(self, np.asarray(array, "float32"))
+
+    assert Single.rtol == 1e-4
+    assert failures(check_engine(Single(), effort=SHORT)) == []
+    planted = Single(tanh=lambda x: (np.tanh(x), lambda g: 1.01 * g * (1 - np.tanh(x) ** 2)))
+    assert run(planted, "arrays/elementwise ops", "tanh").status == "failed"
+
+
 def test_functional_engine_needs_no_tensors():
     report = check_engine(engines.Functional(), ["arrays", "training"], effort=SHORT)
     assert failures(report) == []

@@ -55,7 +55,7 @@ class Engine:
         ops: the ops that the engine has.
         dtype: of the arrays that it gets.
         scalar: whether it computes with numbers only, as micrograd does; it then gets arrays of shape ().
-        rtol: the relative error that is allowed.
+        rtol: the relative error that is allowed; 1e-9, or if dtype is "float32" 1e-4.
     """
 
     name = ""
@@ -63,6 +63,10 @@ class Engine:
     dtype = "float64"
     scalar = False
     rtol = 1e-9
+
+    def __init_subclass__(cls) -> None:
+        if cls.dtype == "float32" and cls.rtol == Engine.rtol:
+            cls.rtol = 1e-4
 
     def tensor(self, array: Array) -> AnyTensor:
         """A leaf that gets a gradient."""

@@ -240,6 +240,6 @@ def compared(
     tolerance = 1e3 * engine.rtol
     if np.allclose(given, measured, rtol=tolerance, atol=tolerance):
         return None
-    noise, smooth = np.full(given.shape, 1e-9), np.zeros(given.shape, bool)
+    noise, smooth = np.full(given.shape, engine.rtol), np.zeros(given.shape, bool)
     others = [other for j, other in enumerate(call.arrays) if j != i]
     return Evidence(given, measured, noise, smooth, cotangents, True, x, y.astype(float).ravel(), others)

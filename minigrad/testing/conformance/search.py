@@ -87,7 +87,7 @@ def search(check: Check, engine: Engine, part: str, seed: int, effort: Effort) -
             return
         except Mismatch as error:
             found = error
-        except (Exception, RecursionError) as error:
+        except Exception as error:
             if isinstance(error, errors.HypothesisException) or type(error).__module__.startswith("hypothesis"):
                 raise
             found = Mismatch(part or "this check", "no exception", raised(error))
@@ -106,8 +106,8 @@ def search(check: Check, engine: Engine, part: str, seed: int, effort: Effort) -
     with suppress(Counterexample, errors.Flaky):
         run()
     if smallest is None:
-        if examples == 0 and lacks:
-            return PartResult(part, "missing", lacks=lacks[0] or part)
+        if examples == 0:
+            return PartResult(part, "missing", lacks=lacks[0] or part if lacks else "an example that fits")
         return PartResult(part, "passed", examples)
     result = PartResult(part, "failed", examples, "", smallest.example, smallest.expected, smallest.got, smallest.cause)
     for found in (largest, smallest):
