@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import engines, planted_bugs
+from helpers import engines, planted_bugs, typical_mistakes
 from helpers.small_engine import RULES, SmallEngine
 
 from minigrad.testing.conformance import OPERATORS, Engine, methods
@@ -75,6 +75,15 @@ CAUSES = {
 def test_planted_bug_has_its_cause(bug):
     engine, requirement, part = planted_bugs.BUGS[bug]
     assert CAUSES[bug] in run(engine(), requirement, part).cause
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("mistake", typical_mistakes.MISTAKES)
+def test_typical_mistake_has_its_cause(mistake):
+    op, rule, requirement, words = typical_mistakes.MISTAKES[mistake]
+    result = run(SmallEngine(**{op: rule}), requirement, "matrices" if op == "matmul" else op)
+    assert result.status == "failed"
+    assert words in result.cause
 
 
 # Faults that fit every op: what a fault makes of the gradient d, given g.

@@ -182,7 +182,9 @@ def explain_gradient(engine: Engine, call: Call) -> str:
             evidence = evidence or evidence_on(engine, call, i)
             if evidence is not None:
                 cause = likely_cause(evidence)
-                return "" if cause == UNKNOWN else cause
+                return (
+                    "" if cause == UNKNOWN or cause.startswith("not zero") else cause
+                )  # no op here is a step function
     return ""
 
 

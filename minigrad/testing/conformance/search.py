@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from .adapter import Engine
 from .mismatch import Mismatch, Rejected, raised
+from .op_cases import Call
 from .op_check import explain_gradient
 
 Check = Callable[[Engine, Callable[[Any], Any], str], None]  # check(engine, draw, part)
@@ -55,65 +57,88 @@ class Counterexample(Exception):
     """Makes hypothesis shrink."""
 
 
-def search(check: Check, engine: Engine, part: str, seed: int, effort: Effort) -> PartResult:
-    """Run a check on examples; the result has the smallest counterexample that was found."""
-    smallest: Mismatch | None = None
-    largest: Mismatch | None = None  # has more structure, and so a clearer cause
-    lacks: list[str] = []
-    examples, stop = 0, time.monotonic() + effort.seconds
-
-    @hypothesis_seed(seed)
-    @settings(
-        max_examples=effort.examples,
+def explore(function: Callable[[st.DataObject], None], seed: int, examples: int, *phases: Phase) -> None:
+    """Call a function with the examples of hypothesis."""
+    test = settings(
+        max_examples=examples,
         database=None,
         deadline=None,
-        phases=(Phase.generate, Phase.shrink),
+        phases=phases,
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
         report_multiple_bugs=False,
         print_blob=False,
-    )
-    @given(st.data())
+    )(given(st.data())(function))
+    with suppress(Counterexample, errors.Flaky):
+        hypothesis_seed(seed)(test)()
+
+
+def mismatch_of(check: Check, engine: Engine, draw: Callable[[Any], Any], part: str) -> Mismatch | None:
+    """What is wrong with one example. Raises NotImplementedError or Rejected if there is nothing to judge."""
+    try:
+        check(engine, draw, part)
+    except (NotImplementedError, Rejected):
+        raise
+    except Mismatch as error:
+        return error
+    except Exception as error:
+        if type(error).__module__.startswith("hypothesis"):
+            raise
+        return Mismatch(part or "this check", "no exception", raised(error))
+    return None
+
+
+def search(check: Check, engine: Engine, part: str, seed: int, effort: Effort) -> PartResult:
+    """Run a check on examples; the result has the smallest counterexample that was found."""
+    smallest: Mismatch | None = None
+    lacks: list[str] = []
+    examples, stop = 0, time.monotonic() + effort.seconds
+
     def run(data: st.DataObject) -> None:
-        nonlocal smallest, largest, examples, stop
+        nonlocal smallest, examples, stop
         if time.monotonic() > stop:
             return
         try:
-            check(engine, data.draw, part)
+            found = mismatch_of(check, engine, data.draw, part)
         except NotImplementedError as error:
             lacks.append(str(error))
             return
         except Rejected:
             return
-        except Mismatch as error:
-            found = error
-        except Exception as error:
-            if isinstance(error, errors.HypothesisException) or type(error).__module__.startswith("hypothesis"):
-                raise
-            found = Mismatch(part or "this check", "no exception", raised(error))
-        else:
-            examples += 1
-            return
         examples += 1
+        if found is None:
+            return
         if smallest is None:
             stop = time.monotonic() + effort.shrinking
         if smallest is None or (found.size, len(found.example)) < (smallest.size, len(smallest.example)):
             smallest = found
-        if found.call and (largest is None or found.size > largest.size):
-            largest = found
         raise Counterexample
 
-    with suppress(Counterexample, errors.Flaky):
-        run()
+    explore(run, seed, effort.examples, Phase.generate, Phase.shrink)
     if smallest is None:
         if examples == 0:
             return PartResult(part, "missing", lacks=lacks[0] or part if lacks else "an example that fits")
         return PartResult(part, "passed", examples)
-    result = PartResult(part, "failed", examples, "", smallest.example, smallest.expected, smallest.got, smallest.cause)
-    for found in (largest, smallest):
-        if not result.cause and found and found.call and smallest.example.startswith("the gradient"):
-            try:
-                result.cause = explain_gradient(engine, found.call)
-            except Exception:  # the engine fails on the cotangents of the diagnosis: there is none
-                result.cause = ""
-    return result
+    cause = smallest.cause
+    if not cause and smallest.call and smallest.example.startswith("the gradient"):
+        cause = cause_of_gradients(check, engine, part, smallest.call, seed)
+    return PartResult(part, "failed", examples, "", smallest.example, smallest.expected, smallest.got, cause)
+
+
+def cause_of_gradients(check: Check, engine: Engine, part: str, smallest: Call, seed: int) -> str:
+    """The likely cause of wrong gradients, as most of the larger counterexamples show it: they have more structure."""
+    calls = [smallest]
+
+    def collect(data: st.DataObject) -> None:
+        with suppress(NotImplementedError, Rejected):
+            found = mismatch_of(check, engine, data.draw, part)
+            if found and found.call:
+                calls.append(found.call)
+
+    explore(collect, seed, 20, Phase.generate)
+    causes: Counter[str] = Counter()
+    for call in sorted(calls, key=lambda call: -call.size)[:6]:
+        with suppress(Exception):  # the engine may fail on the cotangents of the diagnosis
+            causes[explain_gradient(engine, call)] += 1
+    del causes[""]
+    return causes.most_common(1)[0][0] if causes else ""
