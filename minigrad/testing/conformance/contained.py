@@ -38,8 +38,9 @@ class EngineProcess:
 
     def start(self) -> None:
         """Start the process and read the name of the engine."""
-        root = str(Path(__file__).resolve().parents[3])
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        root = Path(__file__).resolve().parents[3]
+        checkout = [] if root.name in ("site-packages", "dist-packages") else [str(root)]
+        path = os.pathsep.join([*checkout, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "minigrad.testing.conformance.child", self.engine],
             stdin=subprocess.PIPE,
@@ -117,6 +118,9 @@ class EngineProcess:
         """End the process."""
         if self.process is None:
             return
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # with the processes that the engine started
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):

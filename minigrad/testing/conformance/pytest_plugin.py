@@ -52,8 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> EngineFile | None:
     """The file of the engine is not imported here: it has tests of its own kind."""
+    from .loading import split_path
+
     engine = parent.config.getoption("engine")
-    if engine is None or module_path != Path(engine.partition(".py:")[0]).with_suffix(".py").resolve():
+    if engine is None or module_path != split_path(engine)[0].resolve():
         return None
     return EngineFile.from_parent(parent, path=module_path)
 
