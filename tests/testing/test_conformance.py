@@ -18,7 +18,8 @@ from minigrad.testing.conformance.search import Effort, PartResult, search
 ROOT = Path(__file__).resolve().parents[2]
 BY_ID = {requirement.id: requirement for requirement in REQUIREMENTS}
 SHORT = Effort(examples=6, seconds=5.0, shrinking=0.2)
-USUAL = Effort(examples=30, seconds=10.0, shrinking=0.3)
+USUAL = Effort(examples=30, seconds=10.0, shrinking=0.05)
+SHRINKING = Effort(examples=30, seconds=10.0, shrinking=5.0)
 
 
 def run(engine, requirement, part="", effort=USUAL):
@@ -116,7 +117,8 @@ def with_fault(op, position, change):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_in_any_op_is_found(fault):
+def test_fault_in_any_op_is_found(fault, monkeypatch):
+    monkeypatch.setattr("minigrad.testing.conformance.search.cause_of_gradients", lambda *arguments: "")
     assert set(REQUIREMENT_OF) == set(RULES)
     alive = []
     for op in RULES:
@@ -183,12 +185,15 @@ def test_functional_engine_needs_no_tensors():
 
 def test_same_seed_gives_the_same_counterexample():
     engine, requirement, part = planted_bugs.BUGS["no unbroadcast"]
-    assert run(engine(), requirement, part) == run(engine(), requirement, part)
+    first, second = (run(engine(), requirement, part, SHRINKING) for _ in range(2))
+    assert first == second
 
 
 def test_counterexample_is_small():
     engine, requirement, part = planted_bugs.BUGS["no unbroadcast"]
-    assert run(engine(), requirement, part).example.startswith("the gradient of argument 1 of add(0.5, [-0.5625])")
+    assert run(engine(), requirement, part, SHRINKING).example.startswith(
+        "the gradient of argument 1 of add(0.5, [-0.5625])"
+    )
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.id)
