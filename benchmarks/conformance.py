@@ -21,10 +21,11 @@ from minigrad.testing.conformance.loading import AdapterError
 from minigrad.testing.conformance.report import Report, Result, chosen_requirements
 from minigrad.testing.conformance.requirements import LEVELS
 
+PATIENCE = 120.0  # seconds for one part
 ADAPTERS = Path(__file__).parent / "adapters"
 ORDER = ["minigrad", "torch", "jax", "autograd", "mygrad", "tinygrad", "dezero", "micrograd"]
 
-INTRODUCTION = """# Engines and the requirements
+INTRODUCTION = f"""# Engines and the requirements
 
 The checks of `python -m minigrad check --engine FILE`, run on known engines through the adapters in
 [benchmarks/adapters](adapters). A requirement has several parts, for example one for each op; a cell counts parts that
@@ -36,7 +37,8 @@ or a decision: an engine may leave out a guard for the sake of speed or of short
 decision, it is noted. Expected values are those of the formulas in extended precision. This page says nothing about
 speed, nor about what an engine is made for. Corrections are welcome.
 
-Two requirements depend on the machine: threads (a race does not show in every run) and deep graphs (20 s are allowed).
+Two requirements depend on the machine: threads (a race does not show in every run) and deep graphs ({PATIENCE:g} s are
+allowed).
 """
 
 NOTES = {
@@ -60,7 +62,7 @@ NOTES = {
 
 def check(file: Path) -> Report:
     """The report on an engine."""
-    with EngineProcess(str(file)) as engine:
+    with EngineProcess(str(file), patience=PATIENCE) as engine:
         results = [Result(requirement, engine.run(requirement)) for requirement in chosen_requirements()]
     return Report(engine.name, 0, results)
 

@@ -74,7 +74,7 @@ def test_engine_that_hangs_is_ended(engine):
     found = parts_of(file, "scalars/ops of numbers", patience=2.0)
     assert found["mul"].status == "failed"
     assert found["mul"].example.startswith("mul(")
-    assert found["mul"].got == "the engine hangs: no result within 2 s"
+    assert found["mul"].got == "the engine gives no result within 2 s: it hangs, or is very slow"
     assert found["add"].status == "passed"
     assert found["relu"].status == "missing"
 

@@ -67,7 +67,7 @@ class EngineProcess:
         try:
             line = self.replies.get(timeout=patience)
         except queue.Empty:
-            return f"hangs: no result within {patience:g} s"
+            return f"gives no result within {patience:g} s: it hangs, or is very slow"
         if line:
             return json.loads(line)
         code = self.process.wait()
