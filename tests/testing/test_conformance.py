@@ -1,6 +1,7 @@
 """The checks of engines: minigrad passes on every backend, planted bugs are found, what is missing is not a failure."""
 
 import ast
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,15 @@ def test_adapter_of_a_known_engine_is_short(file):
     lines = [line for node in code for line in range(node.lineno, node.end_lineno + 1)]
     text = file.read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if text[line - 1].strip()]) <= 20
+
+
+def test_notes_of_the_page_name_engines_and_requirements():
+    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "conformance.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert {f"{name}_adapter" for name in page.ORDER} == {file.stem for file in page.ADAPTERS.glob("*.py")}
+    assert {name for name, _ in page.NOTES} <= set(page.ORDER)
+    assert {requirement for _, requirement in page.NOTES} <= set(BY_ID)
 
 
 def test_report_lists_counterexample_cause_and_lesson():
