@@ -217,6 +217,11 @@ FORMULAS = {
     "maximum": Formula(lambda xp, a, b: xp.where(a > b, a, b), distinct),
     "minimum": Formula(lambda xp, a, b: xp.where(a < b, a, b), distinct),
     "where": Formula(lambda xp, c, a, b: c * a + (1 - c) * b, conditional, constant=(0,)),
+    "div_rounded": Formula(
+        lambda xp, a, b, rounding_mode: xp.trunc(a / b) - (rounding_mode == "floor") * (a / b < xp.trunc(a / b)),
+        options=only({"rounding_mode": "floor"}, {"rounding_mode": "trunc"}),
+        differentiable=False,
+    ),
     "clip": Formula(clip, distinct, only({"min": -0.7, "max": 0.9}, {"min": 0.3}, {"max": 0.3})),
     "clone": Formula(lambda xp, x: x),
     "cast": Formula(lambda xp, x, dtype: x, options=only({"dtype": backend.float32}, {"dtype": backend.float64})),

@@ -396,6 +396,12 @@ REFERENCES: dict[str, Reference] = {
     "where": Reference(t_where, domain={"condition": "bool"}, numbers=True, linear=True),
     "clip": Reference(lambda x, min, max: torch.clamp(x, min, max), options=bounds, kinks=True),
     "clone": Reference(lambda x: x.clone(), linear=True),
+    "div_rounded": Reference(
+        lambda a, b, rounding_mode: torch.div(a, b, rounding_mode=rounding_mode),
+        options=lambda draw, shapes: {"rounding_mode": draw(st.sampled_from(("floor", "trunc")))},
+        numbers=True,
+        gradient=False,
+    ),
     "cast": Reference(t_cast, options=some_dtype, odd=ODD, linear=True),
     # activation
     "relu": Reference(lambda x: F.relu(x), kinks=True),
