@@ -227,7 +227,7 @@ def writes(path):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             texts = [value.value for value in ast.walk(node) if isinstance(value, ast.Constant)]
             modes = [text for text in texts if isinstance(text, str) and re.fullmatch("[wax+]b?[+]?", text)]
-            if name in {"write_text", "write_bytes"} or (name in {"open", "fdopen"} and modes):
+            if name in {"write_text", "write_bytes"} or (name == "open" and modes):
                 yield node.lineno
 
 
