@@ -92,7 +92,7 @@ class RunFolder:
 
     # What is in the folder
     def _read_metadata(self, overwrite: bool) -> Any:
-        """The content of run.json, None if there is none. Raises LessonError if it is damaged."""
+        """The content of run.json, None if there is none. Raises LessonError if it is corrupt."""
         path = self.folder / METADATA
         if not os.path.lexists(path):
             return None
@@ -102,7 +102,7 @@ class RunFolder:
         except (RecursionError, ValueError) as error:
             if overwrite:
                 return None
-            raise LessonError(f"{path} is damaged ({error}): choose another --out to start again") from None
+            raise LessonError(f"{path} is corrupt ({error}): choose another --out to start again") from None
 
     def _check_files(self, resume: bool, overwrite: bool) -> None:
         """Raise LessonError if the run may not replace the files in the folder."""
@@ -134,7 +134,7 @@ class RunFolder:
             raise CheckpointError(f"{self.checkpoint} is not a checkpoint of this run: it has no description of a run")
         if self.replaced not in (before, None) and digest(self.replaced) != notes.get("replaces"):
             raise LessonError(
-                f"{self.folder / METADATA} is damaged, or not of the run of {self.checkpoint}: "
+                f"{self.folder / METADATA} is corrupt, or not of the run of {self.checkpoint}: "
                 "choose another --out to start again"
             )
         for name, value in self.metadata["options"].items():
