@@ -25,7 +25,7 @@ DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
 fake_gpu.register()
 
-collect_ignore_glob = ["robustness/fuzzing/*"]  # its fuzz targets need atheris
+collect_ignore_glob = ["robustness/fuzzing/*", "mutation/*"]  # they need atheris, and Cosmic Ray
 
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 common = {"deadline": None, "suppress_health_check": slow, "print_blob": True, "database": None}
