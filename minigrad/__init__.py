@@ -10,7 +10,10 @@ To learn how backprop works, read in this order, about 800 lines:
     nn, optim.py                     Linear, Module.parameters, SGD
 """
 
-from . import autograd, data, nn, optim
+import importlib
+import typing
+
+from . import autograd, composed, data, legacy_types, nn, optim
 from .autograd.anomaly_mode import AnomalyError, detect_anomaly
 from .autograd.errors import ShapeError
 from .autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -34,7 +37,9 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .generator import Generator
 from .jit.replay import replay
+from .left_out import left_out as _left_out
 from .nn.metrics import accuracy
 from .ops import (
     abs,
@@ -92,11 +97,30 @@ max, min = Tensor.max, Tensor.min
 clamp, unsqueeze, mm, swapaxes = clip, expand_dims, matmul, transpose
 __version__ = "0.1.0"
 
+# torch's other names. They are not exported by `import *`, as some would hide Python's float and int.
+_DTYPES = {"float": float32, "double": float64, "long": int64, "int": int32, "short": int16}
+_SUBMODULES = {"accelerator", "backends", "utils", "vision", "viz"}
+
+if typing.TYPE_CHECKING:
+    from . import accelerator, backends, utils, vision, viz
+else:
+
+    def __getattr__(name: str) -> typing.Any:
+        """torch's names of dtypes and old types, and submodules that few programs need, imported at their first use."""
+        if name in _DTYPES:
+            return _DTYPES[name]
+        if name in _SUBMODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name.endswith("Tensor") and hasattr(legacy_types, name):
+            return getattr(legacy_types, name)
+        raise _left_out("torch", name)
+
+
 # fmt: off
 __all__ = [
     # Tensors
     "Tensor", "tensor", "from_numpy", "zeros", "ones", "full", "eye", "arange", "zeros_like", "ones_like",
-    "rand", "randn", "randint", "randperm", "manual_seed", "get_rng_state", "set_rng_state",
+    "rand", "randn", "randint", "randperm", "manual_seed", "Generator", "get_rng_state", "set_rng_state",
     "bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64", "device", "cuda",
     # Ops
     "add", "sub", "mul", "div", "neg", "pow", "matmul", "mm",

@@ -10,13 +10,14 @@ import operator
 from collections.abc import Iterable, Mapping
 from itertools import chain, starmap
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import backend
 from .autograd.commit import commit
 from .autograd.tensor import Tensor, copied_like, wrap
 from .autograd.version_counter import bump_version
 from .creation import tensor
+from .left_out import left_out
 from .nn.module import zero_grad
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -400,3 +401,9 @@ def matching_entries(
         else:
             state[name] = copied_like(found.to(parameter.device).array, parameter.array)
     return state
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise left_out("torch.optim", name)

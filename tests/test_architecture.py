@@ -14,7 +14,8 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A file imports only from rooms before its own; in autograd also only from files before itself.
-ORDER = ["backend", "autograd", "ops", "creation", "nn", "optim", "data", "serialization", "testing", "jit", "viz"]
+ORDER = ["left_out", "backend", "autograd", "ops", "creation", "generator", "legacy_types", "composed", "nn", "optim"]
+ORDER += ["data", "utils", "vision", "accelerator", "backends", "serialization", "testing", "jit", "viz"]
 ORDER += ["__init__", "__main__"]
 AUTOGRAD = [
     "errors",
@@ -29,6 +30,8 @@ AUTOGRAD = [
     "arguments",
     "op",
     "anomaly_mode",
+    "function",
+    "functional",
 ]
 
 # How backprop works: what a reader needs, to the end of the first lesson.

@@ -12,6 +12,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import backend
+from ..left_out import left_out
 from .errors import ShapeError
 from .indexing import check_bounds, index_steps
 from .version_counter import clock
@@ -66,6 +67,11 @@ class TensorMethods:
     ndim: Any
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise left_out("Tensor", name)
 
     # Arithmetic; written out, because a training step calls these operators most
     def __add__(self, other: Any) -> Tensor:

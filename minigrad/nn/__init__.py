@@ -1,5 +1,8 @@
 """Modules: layers, losses and containers. `nn.functional` has layers and losses as functions."""
 
+from typing import TYPE_CHECKING, Any
+
+from ..left_out import left_out
 from . import functional, init
 from .layers import (
     Dropout,
@@ -17,3 +20,8 @@ from .layers import (
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .module import Module, ModuleList, Parameter
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise left_out("torch.nn", name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
+from ..left_out import left_out
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
 
 __all__ = [  # noqa: RUF022 (by subject)
@@ -376,3 +377,9 @@ def check_probability(name: str, p: float, role: str = "a probability") -> float
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: expected {role} from 0 to 1, got {p}")
     return float(p)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise left_out("torch.nn.functional", name)
