@@ -21,6 +21,7 @@ from .autograd.op import op
 from .autograd.tensor import Tensor, grad
 from .backend import bool_ as bool
 from .backend import cuda, device, float32, float64, int8, int16, int32, int64, manual_seed, uint8
+from .composed import *  # noqa: F403
 from .creation import (
     arange,
     eye,
@@ -137,3 +138,4 @@ __all__ = [
     "nn", "optim", "data", "autograd", "accuracy", "save", "load",
 ]
 # fmt: on
+__all__ += composed.__all__

@@ -49,8 +49,8 @@ class Function:
     """An op with a backward of your own. A subclass defines two static methods, and is called by `apply`.
 
     `forward(ctx, *args)` computes one Tensor from Tensors and other values; nothing in it is recorded.
-    `backward(ctx, g)` gets g = dL/dy, and returns dL/darg for each argument of forward, None for one without a gradient. Under
-    `create_graph=True` the ops of backward are recorded.
+    `backward(ctx, g)` gets g = dL/dy, and returns dL/darg for each argument of forward, None where there is none.
+    Under `create_graph=True` the ops of backward are recorded.
 
     Raises:
         TypeError: forward does not return a Tensor.

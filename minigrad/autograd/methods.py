@@ -68,7 +68,14 @@ class TensorMethods:
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
 
-    if not TYPE_CHECKING:
+    if TYPE_CHECKING:  # the methods that composed/ adds
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+    else:
 
         def __getattr__(self, name: str) -> Any:
             raise left_out("Tensor", name)
@@ -111,6 +118,14 @@ class TensorMethods:
         return OPS["neg"](self)
 
     __abs__ = method("abs")
+    __mod__, __floordiv__ = method("remainder"), method("floor_divide")
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return OPS["remainder"](other, self)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return OPS["floor_divide"](other, self)
+
     add, sub, mul, div, neg, pow = (method(name) for name in ("add", "sub", "mul", "div", "neg", "pow"))
     multiply, divide, negative = mul, div, neg
     matmul = mm = method("matmul")

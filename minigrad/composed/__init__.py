@@ -4,12 +4,22 @@ Each function of `__all__` is also a public name of minigrad, and each of METHOD
 """
 
 from ..autograd.methods import TensorMethods
-from . import conversion
-from .conversion import *  # noqa: F403
+from ..ops import argsort, cos, cumsum, floor, floor_divide, remainder, round, sin
+from . import activation, conversion, creation, elementwise, inplace, linear_algebra, selection, statistics
+from .activation import celu, erf, logit, selu
+from .creation import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .linear_algebra import *  # noqa: F403
+from .selection import *  # noqa: F403
+from .statistics import *  # noqa: F403
 
-ROOMS = (conversion,)
-__all__ = [name for room in ROOMS for name in room.__all__]
+OPS = (argsort, cos, cumsum, erf, floor, floor_divide, remainder, round, sin)
+ROOMS = (activation, conversion, creation, elementwise, inplace, linear_algebra, selection, statistics)
+__all__ = [op.__name__ for op in OPS] + ["celu", "logit", "selu"]
+__all__ += [name for room in ROOMS if room is not activation for name in room.__all__]
 
+for _op in OPS:
+    setattr(TensorMethods, _op.__name__, _op)
 for _room in ROOMS:
     for _name in _room.METHODS:
         setattr(TensorMethods, _name, getattr(_room, _name))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
+from ..composed import activation
+from ..composed.activation import *  # noqa: F403
+from ..composed.linear_algebra import cosine_similarity
 from ..left_out import left_out
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
 
@@ -24,12 +27,14 @@ __all__ = [  # noqa: RUF022 (by subject)
     "softplus",
     "softmax",
     "log_softmax",
+    "cosine_similarity",
     # Losses
     "cross_entropy",
     "nll_loss",
     "mse_loss",
     "binary_cross_entropy_with_logits",
 ]
+__all__ += activation.__all__
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

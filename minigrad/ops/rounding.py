@@ -1,0 +1,34 @@
+"""Rounding, and division with remainder. The results of rounding have no gradient, where torch's is 0."""
+
+from __future__ import annotations
+
+from ..autograd.op import op
+
+
+@op("()->()")
+def floor(xp, x):
+    """y = the largest integer that is not above x, in the dtype of x."""
+    return (xp.floor(x) if x.dtype.kind == "f" else x), ()
+
+
+@op("()->()")
+def round(xp, x, *, decimals=0):
+    """y = x rounded to the nearest number of that many decimals; halves to the even one."""
+    return xp.round(x, decimals), ()
+
+
+@op("(),()->()")
+def floor_divide(xp, a, b):
+    """y = a / b, rounded down; integers stay integers."""
+    return xp.floor_divide(a, b), ()
+
+
+@op("(),()->()")
+def remainder(xp, a, b):
+    """y = a - b floor(a / b), with the sign of b
+
+    Gradients:
+        dL/da = g
+        dL/db = -g floor(a / b)
+    """
+    return xp.remainder(a, b), (lambda g: g, lambda g: -g * xp.floor_divide(a, b))
