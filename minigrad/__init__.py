@@ -7,7 +7,7 @@ To learn how backprop works, read in this order, about 800 lines:
     autograd/op.py                   @op: from arrays to recorded Tensors; broadcasting undone
     autograd/tensor.py               the head of Tensor, backward(), grad()
     ops/linear_algebra.py, ops/activation.py linear and relu; softmax_cross_entropy in ops/loss.py
-    nn, optim.py                     Linear, Module.parameters, SGD
+    nn, optim/optimizers.py          Linear, Module.parameters, SGD
 """
 
 import importlib

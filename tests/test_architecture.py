@@ -49,7 +49,7 @@ PATH = {
     "minigrad/ops/loss.py": ["softmax_cross_entropy"],
     "minigrad/nn/layers.py": ["Linear"],
     "minigrad/nn/module.py": ["Parameter", "Module.parameters", "Module.named_parameters"],
-    "minigrad/optim.py": ["SGD", "Optimizer.step", "Optimizer._step"],
+    "minigrad/optim/optimizers.py": ["SGD", "Optimizer.step", "Optimizer._step"],
     "examples/linear_regression.py": None,
 }
 

@@ -73,6 +73,7 @@ class TensorMethods:
         def __getattr__(self, name: str) -> Any: ...
         def __and__(self, other: Any) -> Tensor: ...
         def __or__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
         def __xor__(self, other: Any) -> Tensor: ...
         def __invert__(self) -> Tensor: ...
     else:
@@ -118,10 +119,7 @@ class TensorMethods:
         return OPS["neg"](self)
 
     __abs__ = method("abs")
-    __mod__, __floordiv__ = method("remainder"), method("floor_divide")
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return OPS["remainder"](other, self)
+    __floordiv__ = method("floor_divide")
 
     def __rfloordiv__(self, other: Any) -> Tensor:
         return OPS["floor_divide"](other, self)

@@ -15,8 +15,11 @@ SOURCES: dict[str, Callable[..., Tensor]] = {  # x.exp_() is x.copy_(exp(x))
         f"{name}_": getattr(ops, name)
         for name in ("abs", "exp", "log", "neg", "pow", "sqrt", "relu", "sigmoid", "tanh")
     },
-    **{f"{name}_": getattr(ops, name) for name in ("sin", "cos", "floor", "round", "remainder")},
-    **{f"{name}_": getattr(elementwise, name) for name in ("square", "reciprocal", "rsqrt", "ceil", "trunc", "lerp")},
+    **{f"{name}_": getattr(ops, name) for name in ("sin", "cos", "floor", "round")},
+    **{
+        f"{name}_": getattr(elementwise, name)
+        for name in ("square", "reciprocal", "rsqrt", "ceil", "trunc", "lerp", "remainder")
+    },
     **{f"{name}_": getattr(elementwise, name) for name in ("sign", "clamp_min", "clamp_max", "nan_to_num")},
     **{f"{name}_": getattr(selection, name) for name in ("masked_fill", "scatter", "scatter_add", "index_add")},
     "clamp_": lambda x, *args, **options: x.clip(*args, **options),

@@ -13,7 +13,7 @@ from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll
 from .order import argsort, cumsum
 from .periodic import cos, sin
 from .reduction import amax, amin, logsumexp, mean, sum
-from .rounding import floor, floor_divide, remainder, round
+from .rounding import floor, floor_divide, round
 from .shape import (
     broadcast_to,
     cat,

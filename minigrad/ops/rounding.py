@@ -1,4 +1,4 @@
-"""Rounding, and division with remainder. The results of rounding have no gradient, where torch's is 0."""
+"""Rounding, and division that rounds. The results of rounding have no gradient, where torch's is 0."""
 
 from __future__ import annotations
 
@@ -21,14 +21,3 @@ def round(xp, x, *, decimals=0):
 def floor_divide(xp, a, b):
     """y = a / b, rounded down; integers stay integers."""
     return xp.floor_divide(a, b), ()
-
-
-@op("(),()->()")
-def remainder(xp, a, b):
-    """y = a - b floor(a / b), with the sign of b
-
-    Gradients:
-        dL/da = g
-        dL/db = -g floor(a / b)
-    """
-    return xp.remainder(a, b), (lambda g: g, lambda g: -g * xp.floor_divide(a, b))

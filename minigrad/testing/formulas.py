@@ -237,7 +237,6 @@ FORMULAS = {
         differentiable=False,
     ),
     "floor_divide": Formula(lambda xp, a, b: xp.floor(a / b), distinct, differentiable=False),
-    "remainder": Formula(lambda xp, a, b: a - b * xp.floor(a / b), distinct),
     # Order
     "cumsum": Formula(lambda xp, x, dim: xp.cumsum(x, axis=dim), options=first_or_last_dim),
     "argsort": Formula(

@@ -414,9 +414,6 @@ REFERENCES: dict[str, Reference] = {
     "floor_divide": Reference(
         lambda a, b: torch.floor_divide(a, b), domain={"b": "nonzero"}, numbers=True, gradient=False
     ),
-    "remainder": Reference(
-        lambda a, b: torch.remainder(a, b), domain={"b": "nonzero"}, relative=False, kinks=True, odd=()
-    ),
     # order
     "cumsum": Reference(
         lambda x, dim: torch.cumsum(x, dim), arguments=reduction_named(None, True), relative=False, linear=True
