@@ -1,4 +1,4 @@
-"""`python -m minigrad check` tells whether this installation computes right; `python -m minigrad info` what it is."""
+"""`python -m minigrad check` tests this installation; `python -m minigrad info` prints versions and devices."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ torch integers select first, which gives (n, 2). So an index that has both becom
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -60,7 +61,7 @@ def index_part(array: Any, part: Any) -> Any:
         return int(part)
     found = getattr(part, "array", part)  # of a Tensor
     if type(found) not in LIBRARY_OF_TYPE or (found is part and isinstance(part, numpy.ndarray)):
-        if not isinstance(part, (list, tuple, range, numpy.ndarray, numpy.generic)):
+        if isinstance(part, (str, bytes)) or not isinstance(part, (Sequence, numpy.ndarray, numpy.generic)):
             raise IndexError(
                 f"index: expected integers, slices, None, ... or Tensors, got {type(part).__name__} {part!r}"
             )

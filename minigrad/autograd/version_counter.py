@@ -3,7 +3,7 @@
 A VJP may use the inputs and the output of its op. If their memory changed in between, the gradient would be wrong, so
 the backward pass raises. As in torch, the version belongs to the memory and not to a Tensor: views, slices, `detach()`
 and `.data` share it. Unlike torch, nothing is counted in the forward pass: each write gets a timestamp, and one
-comparison with `latest` tells the backward pass that nothing was written since a node was created.
+comparison with `latest` shows that nothing was written since a node was created.
 """
 
 from __future__ import annotations

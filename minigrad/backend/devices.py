@@ -1,6 +1,6 @@
 """Devices, and the array library of each: NumPy on the CPU, CuPy on a CUDA device.
 
-The type of an array selects its library, so an op never asks for a device: `namespace(array)` is the module whose
+The type of an array selects its library, so an op never names a device: `namespace(array)` is the module whose
 functions it calls (the array API calls this the array namespace, CuPy `get_array_module`).
 """
 

@@ -8,7 +8,7 @@
     guards    the conditions under which a trace may be replayed
     replay    a cache of compiled steps
 
-**What is compiled.** While shapes stay the same, each step asks NumPy for the same operations: the program that one
+**What is compiled.** While shapes stay the same, each step runs the same NumPy operations: the program that one
 would write by hand. It takes the inputs x and the parameters p, and returns the loss and the gradients. Constants c are
 listed on top, and arrays are deleted after their last use.
 

@@ -336,7 +336,7 @@ def same(a: Any, b: Any) -> bool:
         return a is b
     if type(a) is tuple:
         return len(a) == len(b) and all(map(same, a, b))
-    return is_constant(a) and repr(a) == repr(b)  # which tells -0.0 from 0.0
+    return is_constant(a) and repr(a) == repr(b)  # which distinguishes -0.0 from 0.0
 
 
 def unchanged(container: Any, items: tuple[Any, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import backend
+from ..autograd.errors import ShapeError
 from ..autograd.op import op
 
 
@@ -15,7 +16,13 @@ def reshape(xp, x, *, shape):
     Gradients:
         dL/dx = g in the shape of x
     """
-    return xp.reshape(x, shape), (lambda g: xp.reshape(g, x.shape),)
+    try:
+        y = xp.reshape(x, shape)
+    except ValueError:
+        raise ShapeError(
+            f"the {math.prod(x.shape)} elements of shape {x.shape} do not fit into the shape {shape}"
+        ) from None
+    return y, (lambda g: xp.reshape(g, x.shape),)
 
 
 @op("(...)->(...)")

@@ -57,7 +57,8 @@ class Narrator:
         self.backward()
         if self.recording.updates:
             for update in self.recording.updates:
-                self.update(update)
+                if update.gradient.size:
+                    self.update(update)
             self.reset()
         return self.frames
 

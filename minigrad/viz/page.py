@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd.tensor import Tensor
-from ..backend import unravel
+from ..backend import numpy, unravel
 from ..nn.module import Module
 from ..optim import Optimizer
 from .formatting import shape_text
@@ -50,6 +50,12 @@ def finite(value: Any) -> Any:
     return value if math.isfinite(value) else str(value)
 
 
+def mean(array: Any) -> float | str:
+    """The mean for JSON, without NumPy's warning for inf - inf."""
+    with numpy.errstate(all="ignore"):
+        return finite(array.mean())
+
+
 def base64_of(array: Any) -> str:
     """The bytes of an array of floats, little-endian."""
     return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
@@ -58,20 +64,17 @@ def base64_of(array: Any) -> str:
 def encode(array: Any) -> dict[str, Any]:
     """An array for the page: all its numbers, or the means of blocks and the largest numbers of a large one."""
     shape = array.shape
-    table = array.reshape(-1, shape[-1]) if shape else array.reshape(1, 1)
+    table = array.reshape(math.prod(shape[:-1]), shape[-1]) if shape else array.reshape(1, 1)
     if table.dtype.kind != "f":
         table = table.astype("float64")
     rows, columns = table.shape
     entry: dict[str, Any] = {"shape": list(shape), "rows": rows, "columns": columns, "type": f"f{table.dtype.itemsize}"}
     if table.size:
-        entry |= {"min": finite(table.min()), "max": finite(table.max()), "mean": finite(table.mean())}
+        entry |= {"min": finite(table.min()), "max": finite(table.max()), "mean": mean(table)}
     if table.size <= MAX_EXACT_SIZE:
         return entry | {"data": base64_of(table)}
     tall, wide = -(-rows // BLOCK_ROWS), -(-columns // BLOCK_COLUMNS)
-    means = [
-        [finite(table[r : r + tall, c : c + wide].mean()) for c in range(0, columns, wide)]
-        for r in range(0, rows, tall)
-    ]
+    means = [[mean(table[r : r + tall, c : c + wide]) for c in range(0, columns, wide)] for r in range(0, rows, tall)]
     order = abs(table).ravel().argsort()[::-1][:N_LARGEST]
     largest = [[unravel(int(i), shape), finite(table.flat[i])] for i in order]
     return entry | {"block": [tall, wide], "means": means, "largest": largest}

@@ -21,6 +21,8 @@ function text(value, digits = 4) {
   const short = Math.abs(value) < 1e-4 && value !== 0 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));
   return short.replace("-", "−").replace("e-", "e−").replace("e+", "e");
 }
+// JSON has no inf and nan: there they are text.
+const number = (value) => (typeof value === "string" ? Number(value.replace("inf", "Infinity")) : value);
 // Enough digits to be exact: 9 for float32, 17 for float64.
 const exact = (array, value) => text(value, array.type === "f4" ? 9 : 17);
 const size = (array) => (array.shape.length === 0 ? "1 number" : array.shape.length === 1 ? `${array.shape[0]} number${array.shape[0] === 1 ? "" : "s"}` : array.shape.join(" × "));
@@ -29,7 +31,7 @@ const size = (array) => (array.shape.length === 0 ? "1 number" : array.shape.len
 const grid = (array) =>
   array.numbers
     ? { rows: array.rows, columns: array.columns, at: (r, c) => array.numbers[r * array.columns + c] }
-    : { rows: array.means.length, columns: array.means[0].length, at: (r, c) => Number(array.means[r][c]) };
+    : { rows: array.means.length, columns: array.means[0].length, at: (r, c) => number(array.means[r][c]) };
 
 function peak(array) {
   const { rows, columns, at } = grid(array);
@@ -240,7 +242,7 @@ const few = (array) => array.numbers && array.rows <= 4 && array.columns <= 4;
 function table(panel, id, cursor) {
   const array = arrays[id];
   if (!array.numbers) {
-    const rows = array.largest.map(([where, value]) => make("tr", {}, make("th", { scope: "row" }, `[${where.join(", ")}]`), cell(array, Number(value), id, false)));
+    const rows = array.largest.map(([where, value]) => make("tr", {}, make("th", { scope: "row" }, `[${where.join(", ")}]`), cell(array, number(value), id, false)));
     return make("table", {}, make("caption", { class: "readout" }, `the ${rows.length} largest of ${array.shape.reduce((a, b) => a * b, 1).toLocaleString("en")} numbers`), make("tbody", {}, ...rows));
   }
   const start = (at, shown, all) => Math.max(0, Math.min(at - Math.floor(shown / 2), all - shown));

@@ -53,7 +53,7 @@ def numbered(n, device="cpu"):
 
 
 class Items:
-    """A dataset that only knows its items."""
+    """A dataset with __getitem__ and __len__ only."""
 
     def __init__(self, items):
         self.items = items
@@ -107,7 +107,7 @@ def test_subset_returns_samples_at_its_indices(device):
     assert [host(y).tolist() for _, y in DataLoader(nested)] == [[9], [7]]
 
 
-def test_a_subset_follows_its_dataset_to_another_device():
+def test_subset_follows_its_dataset_to_another_device():
     digits = Digits()
     subset = Subset(digits, [3, 1])
     before = next(iter(DataLoader(subset, batch_size=2)))[0]
@@ -133,7 +133,7 @@ def test_split_by_lengths_has_every_sample_once(n, cuts, seed):
 
 
 @given(n=st.integers(0, 200), weights=st.lists(st.integers(1, 10), min_size=1, max_size=5))
-def test_a_split_by_fractions_has_torchs_lengths(n, weights):
+def test_split_by_fractions_has_lengths_of_torch(n, weights):
     fractions = [w / sum(weights) for w in weights]
     lengths = [len(part) for part in random_split(Items(range(n)), fractions, seed=0)]
     expected = [int(n * fraction) for fraction in fractions]
@@ -245,7 +245,7 @@ def test_concurrent_iterations_are_independent():
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_a_changed_batch_leaves_the_dataset_as_it_was(shuffle):
+def test_modified_batch_does_not_change_the_dataset(shuffle):
     data = numbered(6)
     for x, y in DataLoader(data, 3, shuffle=shuffle):
         x.zero_()
@@ -511,7 +511,7 @@ def test_single_images_equal_those_of_a_batch(device):
     assert (digits[-1][1], len(list(digits))) == (digits.targets.tolist()[-1], 359)
 
 
-def test_the_checksum_notices_one_pixel_and_one_label():
+def test_checksum_detects_one_pixel_and_one_label():
     sums = {Digits(False).checksum}
     for name in ("data", "targets"):
         changed = Digits(False)

@@ -29,5 +29,5 @@ def test_images_are_scaled_and_indexed_from_both_ends():
     assert images[-2][1] == 4
     assert images[1][1] == images[-1][1] == 7
     for index in (2, -3):
-        with pytest.raises(IndexError, match=f"expected a number of a sample from -2 to 1, got {index}"):
+        with pytest.raises(IndexError, match=f"expected an index from -2 to 1, got {index}"):
             images[index]

@@ -36,7 +36,11 @@ def test_gzip_file_longer_than_its_header_raises(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("magic", "words"),
-    [(b"\1\x08\0\0", "the same in the wrong byte order"), (b"\1\x09\0\0", "got 1 9 0 0;"), (b"\1\x08\1\0", "1 8 1 0;")],
+    [
+        (b"\1\x08\0\0", "1 8 0 0, in little-endian byte order"),
+        (b"\1\x09\0\0", "got 1 9 0 0;"),
+        (b"\1\x08\1\0", "1 8 1 0;"),
+    ],
 )
 def test_wrong_byte_order_is_named_only_if_it_is_one(magic, words, tmp_path):
     (tmp_path / "labels").write_bytes(idx_file(1, content=b"\0", magic=magic))
@@ -49,5 +53,5 @@ def test_incompatible_torchvision_raises_its_own_message(tmp_path, monkeypatch):
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.raises(DataError, match=r"fails to import .* do not fit each other"):
+    with pytest.raises(DataError, match=r"fails to import .* are incompatible"):
         MNIST(tmp_path, download=True)

@@ -1,11 +1,9 @@
 """DataLoader: its arguments, and the label range that it passes to the losses."""
 
-import numpy as np
 import pytest
 from helpers import fake_gpu
 
 import minigrad as mg
-from minigrad.autograd.tensor import value_range
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.nn import functional as F
 
@@ -16,19 +14,6 @@ def test_loader_has_the_arguments_of_torch():
     for no_dataset in ({1, 2}, (i for i in range(3))):
         with pytest.raises(TypeError, match="expected a dataset with __len__ and __getitem__"):
             DataLoader(no_dataset)
-
-
-@pytest.mark.parametrize(
-    ("items", "ends"),
-    [
-        ([np.int32(3), np.int32(-1)], (-1, 3)),
-        ([np.float32(3), np.float32(-1)], None),
-        ([np.array([1, 2]), np.array([3, 4])], None),
-    ],
-)
-def test_value_range_is_kept_for_rows_of_integers_only(items, ends):
-    (batch,) = DataLoader(items, batch_size=2)
-    assert value_range(batch) == ends
 
 
 def test_labels_of_a_loader_are_checked_once_on_a_device():

@@ -407,7 +407,7 @@ def test_step_may_be_a_method():
     assert calls == [2] * 5
 
 
-def test_what_the_step_itself_changes_is_not_frozen():
+def test_variables_modified_by_the_step_are_not_frozen():
     class Counter(nn.Module):
         def __init__(self):
             self.layer, self.calls = nn.Linear(3, 2), 0
@@ -572,7 +572,7 @@ large, many = np.ones(10_000), list(range(10_000))
         (lambda: many[0], "more than 1000 items"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_by_name(read, named):
+def test_values_that_cannot_be_compared_are_refused(read, named):
     model, state, calls = nn.Linear(3, 2), random.getstate(), []
 
     def function(x):

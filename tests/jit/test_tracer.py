@@ -24,7 +24,7 @@ FOREIGN = "neither an input nor a parameter"
         (lambda x, y: F.cross_entropy(x, y) * x.sum().item(), VALUE),
         (lambda x, y: F.cross_entropy(x, y) if x.sum() > 0 else x.sum(), VALUE),
         (lambda x, y: x[y].sum(), VALUE),
-        (lambda x, y: F.cross_entropy(x, y, ignore_index=2), VALUE),
+        (lambda x, y: F.cross_entropy(x, y - 1, ignore_index=-1), VALUE),
         (lambda x, y: x.sum() * len(repr(x)), VALUE),
         (lambda x, y: x.sum() * x.tolist()[0][0], VALUE),
         (lambda x, y: x[mg.tensor([0, 1]).to(x.device)].sum(), FOREIGN),

@@ -36,9 +36,9 @@ from cosmic_ray.config import ConfigDict, load_config
 from cosmic_ray.modules import filter_paths, find_modules
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome, WorkItem
+from filter import skip_uninformative
+from fork_runner import Suite
 from report import report, strangers
-from tests_in_fork import Suite
-from worth import skip_worthless
 
 HERE = Path(__file__).resolve().parent
 EXPLAINED = HERE / "survivors.md"
@@ -85,10 +85,10 @@ def copy_of_project() -> Iterator[Path]:
 
 
 def prepare(db: WorkDB, config: ConfigDict) -> None:
-    """Enter all mutants into the session, those of no worth as skipped."""
+    """Enter all mutants into the session, the uninformative ones as skipped."""
     modules = filter_paths(find_modules([Path(config["module-path"])]), config["excluded-modules"])
     init(sorted(modules), db, {})
-    skip_worthless(db, config)
+    skip_uninformative(db, config)
 
 
 def in_order(work: Sequence[WorkItem], only: list[str]) -> list[WorkItem]:

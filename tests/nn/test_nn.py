@@ -67,7 +67,7 @@ def test_nested_containers_have_parameters_mode_and_state():
     assert all(module.training for module in model.modules())
 
 
-def test_a_shared_layer_is_found_once_and_stepped_once():
+def test_shared_layer_is_found_and_updated_once():
     shared = nn.Linear(2, 2)
     model = nn.Sequential(shared, nn.ReLU(), shared)
     assert len(list(model.parameters())) == 2

@@ -39,6 +39,11 @@ def ones(*shape):
             lambda: F.linear(ones(2, 5), ones(4, 5), ones(3)),
             r"linear: bias \(3,\) does not fit the weight \(4, 5\): expected \(4,\)",
         ),
+        (
+            lambda: ones(2, 3).reshape(4, 2),
+            r"reshape: the 6 elements of shape \(2, 3\) do not fit into the shape \(4, 2\)",
+        ),
+        (lambda: ones(2, 3).view(-1, 4), r"view: the 6 elements of shape \(2, 3\) do not fit into the shape \(-1, 4\)"),
         (lambda: ones(2, 3).__iadd__(ones(2)), r"\+=: .* \(got \(2,\) for \(2, 3\)\)"),
         (
             lambda: ones(2, 3).expand(-1, 2, 3),

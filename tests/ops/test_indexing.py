@@ -1,6 +1,8 @@
 """Indexing: torch's meaning of x[index] and x[index] = y, gradients, bounds on a device, errors."""
 
 import itertools
+from array import array
+from collections import deque
 
 import numpy as np
 import pytest
@@ -255,3 +257,19 @@ def test_random_indices_select_and_write_as_in_torch(torch, shape_and_parts):
     written[index] = -1.0
     their_written[their_index] = -1.0
     assert written.tolist() == their_written.tolist()
+
+
+@pytest.mark.parametrize("positions", [range(2), array("i", [0, 0]), (0, 0), np.array([0, 0]), deque([0, 0])])
+def test_sequence_of_positions_is_an_index_array(positions):
+    x = mg.ones(2, 3, requires_grad=True)
+    x[positions if not isinstance(positions, tuple) else [*positions]].sum().backward()
+    assert x.grad.sum().item() == 6
+    y = mg.ones(2, 3, requires_grad=True)
+    y[:, positions].sum().backward()
+    assert y.grad.sum().item() == 4
+
+
+@pytest.mark.parametrize("index", ["0", b"\0", 0.5, {0}, object()])
+def test_index_of_other_types_raises(index):
+    with pytest.raises(IndexError, match="index: expected"):
+        mg.ones(2)[index]

@@ -59,7 +59,7 @@ def both_models(dtype):
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
-def test_a_model_with_torch_weights_follows_torch_for_200_steps(name, dtype, tolerance):
+def test_model_with_torch_weights_follows_torch(name, dtype, tolerance):
     ours, theirs = both_models(dtype)
     options = {"SGD": dict(lr=0.05, momentum=0.9), "Adam": dict(lr=1e-3)}[name]
     our_optimizer = getattr(optim, name)(ours.parameters(), **options)

@@ -1,5 +1,6 @@
 """The page of the player: complete, exact, small and self-contained."""
 
+import math
 import re
 from html.parser import HTMLParser
 
@@ -91,3 +92,21 @@ def test_more_than_300_ops_raise():
         y = y + 1
     with pytest.raises(ValueError, match="at most 300 ops, got 401"):
         viz.player(y, path=None)
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0,), (0, 3)])
+def test_empty_parameters_and_selections_have_a_page(shape):
+    model = nn.Module()
+    model.w, model.b = nn.Parameter(mg.ones(*shape)), nn.Parameter(mg.ones(4))
+    loss = model.w.sum() + model.b[model.b > 2].sum()
+    page = page_of(viz.player(loss, model, optim.SGD(model.parameters(), lr=0.1), None))
+    assert {"w", "b"} <= {v["name"] for v in page["vertices"]}
+
+
+def test_inf_in_a_large_array_is_stored_without_warnings():
+    w = mg.zeros(100, 200)
+    w[3, 7], w[3, 8] = math.inf, -math.inf
+    w.requires_grad_()
+    entry = page_of(viz.player((w * w).sum(), names={"w": w}, path=None))["arrays"][0]
+    assert {value for _, value in entry["largest"][:2]} == {"inf", "-inf"}
+    assert "nan" in [mean for row in entry["means"] for mean in row]

@@ -17,8 +17,8 @@ from cosmic_ray.work_db import WorkDB
 from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
 
-def skip_worthless(db: WorkDB, config: ConfigDict) -> None:
-    """Mark as skipped what the configuration excludes by operator, and what stands at a place of no worth."""
+def skip_uninformative(db: WorkDB, config: ConfigDict) -> None:
+    """Mark as skipped what the configuration excludes by operator, and mutants that no test could kill."""
     excluded = re.compile("|".join(config.sub("filters", "operators-filter")["exclude-operators"]))
     messages, comparisons = cache(no_code), cache(negated_already)
     skipped: dict[str, list[str]] = {}
