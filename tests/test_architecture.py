@@ -21,6 +21,7 @@ AUTOGRAD = [
     "errors",
     "grad_mode",
     "version_counter",
+    "hooks",
     "graph",
     "op_description",
     "indexing",
@@ -136,6 +137,7 @@ def test_graph_needs_no_tensor_and_no_array_library():
         "minigrad.backend",
         "minigrad.autograd",
         "minigrad.autograd.grad_mode",
+        "minigrad.autograd.hooks",
         "minigrad.autograd.version_counter",
     }
 

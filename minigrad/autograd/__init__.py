@@ -13,6 +13,7 @@ back to the parameters, and adds the contributions of a value that was used more
     op_description    the signature of an op, and the formulas in its docstring
     arguments         binding, unwrapping and type promotion of arguments; error messages
     version_counter   was an array modified after an op had used it?
+    hooks             register_hook
     grad_mode         no_grad, enable_grad
     anomaly_mode      detect_anomaly
     function          Function: a backward of your own

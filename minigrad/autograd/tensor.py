@@ -14,6 +14,7 @@ from .commit import commit
 from .errors import ShapeError
 from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, backward_pass
+from .hooks import RemovableHandle
 from .indexing import check_bounds, index_steps
 from .methods import TensorMethods
 from .version_counter import bump_version, clock, memory_of, tick, written_since
@@ -35,6 +36,7 @@ class Tensor(TensorMethods):
     _grad: Tensor | None = None
     grad_fn: Node | None = None
     _retains_grad = False
+    _hooks: dict[int, Any] | None = None
     _assigned = -1  # when `data` was assigned
     _value_range: tuple[int, int, int] | None = None  # (minimum, maximum, time), if a DataLoader computed them
 
@@ -141,13 +143,38 @@ class Tensor(TensorMethods):
         """What a copy or a pickle contains. Raises RuntimeError for a Tensor that an op computed."""
         if self.grad_fn is not None:
             raise RuntimeError("copy: only leaf Tensors can be copied or pickled; use x.detach().clone()")
-        return {name: value for name, value in vars(self).items() if name not in ("_assigned", "_value_range")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_assigned", "_hooks", "_value_range")
+        }
 
     def retain_grad(self) -> None:
         """Keep `grad` of a Tensor that is not a leaf. Raises RuntimeError if no gradient flows to it."""
         if not self._requires_grad:
             raise RuntimeError("retain_grad: this Tensor does not require a gradient")
         self._retains_grad = True
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(dL/dself)` in each backward pass; a Tensor that it returns replaces the gradient.
+
+        Returns:
+            A handle; `handle.remove()` takes the hook away.
+
+        Raises:
+            RuntimeError: no gradient flows to this Tensor.
+
+        Example:
+            >>> import minigrad as mg
+            >>> x = mg.ones(2, requires_grad=True)
+            >>> handle = x.register_hook(lambda g: g * 10)
+            >>> x.sum().backward()
+            >>> x.grad
+            tensor([10., 10.])
+        """
+        if not self._requires_grad:
+            raise RuntimeError("register_hook: this Tensor does not require a gradient")
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks, hook)
 
     def detach(self) -> Tensor:
         """The same array without its history: gradients do not flow back from it. Memory is shared."""

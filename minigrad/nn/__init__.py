@@ -3,7 +3,30 @@
 from typing import TYPE_CHECKING, Any
 
 from ..left_out import left_out
-from . import functional, init
+from . import functional, init, utils
+from .activations import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LogSigmoid,
+    Mish,
+    PReLU,
+    ReLU6,
+    SiLU,
+    Softmin,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+    Threshold,
+)
+from .containers import ModuleDict, ParameterList
+from .embedding import Bilinear, Embedding, LazyLinear, Unflatten
 from .layers import (
     Dropout,
     Flatten,
@@ -20,6 +43,21 @@ from .layers import (
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .module import Module, ModuleList, Parameter
+from .normalization import BatchNorm1d, LayerNorm, RMSNorm
+from .simple_losses import (
+    BCELoss,
+    CosineEmbeddingLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+)
 
 if not TYPE_CHECKING:
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
-from ..composed import activation
+from ..composed import activation, losses, normalization
 from ..composed.activation import *  # noqa: F403
 from ..composed.linear_algebra import cosine_similarity
+from ..composed.losses import *  # noqa: F403
+from ..composed.normalization import *  # noqa: F403
 from ..left_out import left_out
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
 
@@ -34,7 +36,7 @@ __all__ = [  # noqa: RUF022 (by subject)
     "mse_loss",
     "binary_cross_entropy_with_logits",
 ]
-__all__ += activation.__all__
+__all__ += activation.__all__ + losses.__all__ + normalization.__all__
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

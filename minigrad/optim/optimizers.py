@@ -49,7 +49,7 @@ class Optimizer:
         self.state: dict[int, State] = {}  # by the position of the parameter
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """w ← w - dw for each parameter with a gradient: all or, if Ctrl-C strikes, none. Returns closure(), run first."""
+        """w ← w - dw for each w that has a gradient: all or, if Ctrl-C strikes, none. Returns closure(), run first."""
         loss = closure and enable_grad()(closure)()
         backend.ignore_fp_warnings(self._step)
         return loss

@@ -176,7 +176,12 @@ def test_every_form_of_a_call_gives_the_same_bits(name):
         else:
             calls.append(lambda a=arrays, o=options: OPS[name](**dict(zip(op.array_names, a)), **o))
             calls.append(lambda a=arrays, o=options: OPS[name](input=a[0], **dict(zip(op.array_names[1:], a[1:])), **o))
-            if hasattr(mg.Tensor, name) and name not in ("reshape", "permute", "broadcast_to", "scatter"):  # of other arguments
+            if hasattr(mg.Tensor, name) and name not in (
+                "reshape",
+                "permute",
+                "broadcast_to",
+                "scatter",
+            ):  # of other arguments
                 calls.append(lambda a=arrays, o=options: getattr(a[0], name)(*a[1:], **o))
         for option, value in options.items():
             calls += [
