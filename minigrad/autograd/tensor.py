@@ -16,7 +16,7 @@ from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, backward_pass
 from .hooks import RemovableHandle
 from .indexing import check_bounds, index_steps
-from .methods import TensorMethods
+from .methods import OPS, TensorMethods
 from .version_counter import bump_version, clock, memory_of, tick, written_since
 
 
@@ -267,17 +267,32 @@ class Tensor(TensorMethods):
             raise ShapeError(f"{name}: {error} (got {getattr(other, 'shape', other)} for {self.shape})") from error
         return self
 
+    def _assign(self, symbol: str, name: str, change: Callable[[Any, Any], Any], other: Any) -> Tensor:
+        """The result of `self += other`, to which Python binds the name.
+
+        While ops are recorded, the sum is a new Tensor: an intermediate result may be an input of other ops, whose VJPs
+        need it as it was. A leaf that requires a gradient, and a view of another Tensor, raise as `_update` does.
+        """
+        wanted = isinstance(other, Tensor) and other.requires_grad
+        recorded = self.grad_fn is not None or (wanted and not self.requires_grad)
+        if not (recorded and is_grad_enabled()) or memory_of(self.array) is not self.array:
+            return self._update(symbol, change, other)
+        y = OPS[name](self, other)
+        if y.shape != self.shape:
+            raise ShapeError(f"{symbol}: expected a result of shape {self.shape}, got {y.shape}; use x = x + y")
+        return y.to(dtype=self.dtype)
+
     def __iadd__(self, other: Any) -> Tensor:
-        return self._update("+=", operator.iadd, other)
+        return self._assign("+=", "add", operator.iadd, other)
 
     def __isub__(self, other: Any) -> Tensor:
-        return self._update("-=", operator.isub, other)
+        return self._assign("-=", "sub", operator.isub, other)
 
     def __imul__(self, other: Any) -> Tensor:
-        return self._update("*=", operator.imul, other)
+        return self._assign("*=", "mul", operator.imul, other)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return self._update("/=", operator.itruediv, other)
+        return self._assign("/=", "div", operator.itruediv, other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         *select, last = index_steps(self.array, index)
