@@ -19,7 +19,7 @@ class LayerNorm(Module):
     Example:
         >>> import minigrad as mg
         >>> mg.nn.LayerNorm(2)(mg.tensor([[1.0, 3.0]])).detach()
-        tensor([[-1.0000,  1.0000]])
+        tensor([[-1.,  1.]])
     """
 
     def __init__(

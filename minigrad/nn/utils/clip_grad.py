@@ -32,7 +32,7 @@ def clip_grad_norm_(
         >>> mg.nn.utils.clip_grad_norm_([x], max_norm=2.0)
         tensor(6.)
         >>> x.grad
-        tensor([1.0000, 1.0000, 1.0000, 1.0000])
+        tensor([1., 1., 1., 1.])
     """
     found = gradients(parameters)
     if not found:
