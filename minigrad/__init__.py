@@ -29,6 +29,7 @@ from .creation import (
     full,
     get_rng_state,
     ones,
+    ones_like,
     rand,
     randint,
     randn,
@@ -51,9 +52,7 @@ from .ops import (
     argmin,
     broadcast_to,
     cat,
-    clip,
     clone,
-    div,
     eq,
     exp,
     expand_dims,
@@ -75,7 +74,6 @@ from .ops import (
     mul,
     ne,
     neg,
-    ones_like,
     permute,
     pow,
     relu,
@@ -94,8 +92,9 @@ from .ops import (
 from .serialization import load, save
 from .testing import gradcheck
 
-max, min = Tensor.max, Tensor.min
-clamp, unsqueeze, mm, swapaxes = clip, expand_dims, matmul, transpose
+div, max, min = Tensor.div, Tensor.max, Tensor.min
+clip = clamp = Tensor.clip
+unsqueeze, mm, swapaxes = expand_dims, matmul, transpose
 __version__ = "0.1.0"
 
 # torch's other names. They are not exported by `import *`, as some would hide Python's float and int.

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from . import __version__, backend
 from .autograd.methods import OPS
+from .testing.conformance.command import add_options, check_engine, wrong_options
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 
@@ -23,7 +24,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def check(args: argparse.Namespace) -> int:
-    """Print the table of ops; 1 if one is wrong."""
+    """Print the table of ops; 1 if one is wrong. With --engine, the report on that engine."""
+    wrong = wrong_options(args, {"backend": "numpy", "ops": [], "dtype": ["float32", "float64"]})
+    if wrong:
+        args.error(wrong)
+    if args.engine is not None:
+        return check_engine(args, args.error)
     from .testing.selftest import LIMIT, SIDES, check_ops
 
     dtypes = [backend.dtype_of(name) for name in dict.fromkeys(args.dtype)]
@@ -75,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     checking.add_argument(
         "--dtype", nargs="+", default=["float32", "float64"], choices=["float32", "float64"], help="(default: both)"
     )
-    checking.set_defaults(run=check)
+    add_options(checking)
+    checking.set_defaults(run=check, error=checking.error)
     commands.add_parser("info", help="versions and devices", description=info.__doc__).set_defaults(run=info)
     args = parser.parse_args(argv)
     unknown = [name for name in getattr(args, "ops", []) if name not in OPS]

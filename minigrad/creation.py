@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
-from . import backend
+from . import backend, ops
 from .autograd.methods import sizes
 from .autograd.tensor import Tensor, expect_tensor
 from .backend import bool_, dtype_of, float32, from_python, int64, library, library_of, random
@@ -86,9 +86,12 @@ def from_numpy(array: Any) -> Tensor:
 
 
 # Constants and ranges
-def shape_of(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """The shape passed as `zeros(2, 3)` or `zeros((2, 3))`. Raises TypeError or ValueError if it is not a shape."""
-    shape = sizes(size)
+def shape_of(numbers: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape passed as `zeros(2, 3)`, `zeros((2, 3))` or `zeros(size=(2, 3))`.
+
+    Raises TypeError or ValueError if it is not a shape.
+    """
+    shape = sizes(numbers, size)
     if not all(isinstance(n, Integral) for n in shape):
         raise TypeError(f"size: expected integers, got {shape}")
     if any(n < 0 for n in shape):
@@ -111,23 +114,34 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return to_tensor(backend.numpy.full(shape, one, one.dtype), device, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *shape: Any, size: Any = None, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """0 everywhere: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return full(shape_of(size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+    return full(shape_of(shape, size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def ones(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *shape: Any, size: Any = None, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """1 everywhere: `ones(2, 3)` or `ones((2, 3))`."""
-    return full(shape_of(size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+    return full(shape_of(shape, size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def zeros_like(input: Tensor) -> Tensor:
-    """0 everywhere, with the shape, dtype and device of `input`."""
+def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 everywhere, with the shape and, by default, the dtype and device of `input`."""
     expect_tensor("zeros_like", "input", input)
-    return zeros(input.shape, dtype=input.dtype, device=input.device)
+    return zeros(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """1 everywhere, with the shape and, by default, the dtype and device of `input`."""
+    expect_tensor("ones_like", "input", input)
+    y = ops.ones_like(input).to(dtype=dtype, device=device)
+    return y.requires_grad_() if requires_grad else y
+
+
+def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
     """start, start + step, ... up to but not including `end`; `arange(end)` starts at 0.
 
     Args:
@@ -144,7 +158,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
         >>> mg.arange(1, 2, 0.25)
         tensor([1.00, 1.25, 1.50, 1.75])
     """
-    start, end = (0, start) if end is None else (start, end)
+    start, end = (0, start) if end is None else (0 if start is None else start, end)
     numbers = [each.item() if hasattr(each, "item") else each for each in (start, end, step)]
     if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
         raise ValueError(f"arange: expected finite numbers, got {start}, {end} and {step}")
@@ -163,9 +177,12 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     return to_tensor(from_python(values, target), device)
 
 
-def eye(n: int, *, dtype: Any = float32, device: Any = None) -> Tensor:
-    """The identity matrix (n, n)."""
-    return to_tensor(backend.numpy.eye(*shape_of((n,)), dtype=dtype_of(dtype)), device)
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """The matrix (n, m), by default (n, n), with 1 on the diagonal and 0 elsewhere."""
+    shape = shape_of((n, n if m is None else m))
+    return to_tensor(backend.numpy.eye(*shape, dtype=dtype_of(dtype)), device, requires_grad)
 
 
 # Random numbers
@@ -183,20 +200,24 @@ def float_dtype(name: str, dtype: Any) -> backend.DType:
     return found
 
 
-def randn(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *shape: Any, size: Any = None, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Random numbers from the normal distribution with mean 0 and variance 1."""
-    shape, dtype = shape_of(size), float_dtype("randn", dtype)
+    shape, dtype = shape_of(shape, size), float_dtype("randn", dtype)
     return draw(lambda: random.generator().standard_normal(shape, dtype=dtype), device, requires_grad)
 
 
-def rand(*size: Any, dtype: Any = float32, device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *shape: Any, size: Any = None, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Random numbers from the uniform distribution on [0, 1)."""
-    shape, dtype = shape_of(size), float_dtype("rand", dtype)
+    shape, dtype = shape_of(shape, size), float_dtype("rand", dtype)
     return draw(lambda: random.generator().random(shape, dtype=dtype), device, requires_grad)
 
 
-def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any = None) -> Tensor:
-    """Random integers from the uniform distribution on [low, high).
+def randint(low: Any = None, high: Any = None, size: Any = None, *, dtype: Any = int64, device: Any = None) -> Tensor:
+    """Random integers from the uniform distribution on [low, high); `randint(high, size)` starts at 0.
 
     Raises:
         TypeError: `low` or `high` is not an integer.
@@ -207,9 +228,16 @@ def randint(low: int, high: int, size: Any, *, dtype: Any = int64, device: Any =
         >>> mg.randint(0, 1, (3,))
         tensor([0, 0, 0])
     """
+    if size is None:
+        low, high, size = 0, low, high
+    elif low is None or high is None:
+        low, high = 0, high if low is None else low
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint: expected a tuple as size, got {type(size).__name__}; use randint(low, high, (n,))")
     shape, dtype = shape_of(tuple(size)), dtype_of(dtype)
     if not (isinstance(low, Integral) and isinstance(high, Integral)):
         raise TypeError(f"randint: expected integers as low and high, got {low!r} and {high!r}")
+    low, high = int(low), int(high)
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
     from_python([low, high - 1], dtype)  # checks the range

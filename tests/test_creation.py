@@ -269,10 +269,11 @@ def test_numpy_numbers_are_operands():
             bad + x
 
 
-def test_clip_takes_numbers_only():
+def test_clip_takes_numbers_or_tensors():
     assert mg.clip(mg.tensor([-1.0, 3.0]), 0, 2).tolist() == [0.0, 2.0]
+    assert mg.clip(mg.tensor([-1.0, 3.0]), min=mg.ones(2)).tolist() == [1.0, 3.0]
     with pytest.raises(TypeError, match="use maximum and minimum"):
-        mg.clip(mg.ones(2), min=mg.ones(2))
+        mg.clip(mg.ones(2), min="1")
     with pytest.raises(ValueError, match="min, max or both"):
         mg.clip(mg.ones(2))
 

@@ -68,7 +68,8 @@ def test_commands_name_existing_files_and_options(command):
             assert (ROOT / words[0]).exists()
             text = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
         else:
-            text = (ROOT / "minigrad" / "__main__.py").read_text(encoding="utf-8")
+            files = ("__main__.py", "testing/conformance/command.py")
+            text = "".join((ROOT / "minigrad" / file).read_text(encoding="utf-8") for file in files)
             assert f'"{words[0]}"' in text
     else:
         text = (ROOT / script).read_text(encoding="utf-8")

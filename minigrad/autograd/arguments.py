@@ -19,8 +19,26 @@ from .tensor import Tensor, wrap
 if TYPE_CHECKING:
     from .op import Op
 
-NUMPY_KEYWORDS = {"axis": "dim", "keepdims": "keepdim", "axes": "dims"}
-TORCH_POSITIONS = {"input": 0, "tensors": 0, "other": 1}  # torch's names of the first two arrays
+# Other names of options: NumPy's, and those that torch gives to one op only.
+OPTION_ALIASES = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "axes": "dims",
+    "size": "shape",
+    "axis0": "dim0",
+    "axis1": "dim1",
+}
+# torch's names of arrays, each with the parameters that it may stand for; else the position.
+TORCH_NAMES = {
+    "input": ("x", "a"),
+    "other": ("b",),
+    "mat2": ("b",),
+    "exponent": ("p",),
+    "weight": ("w",),
+    "bias": ("b",),
+}
+TAKES_DTYPE = {"sum", "mean", "softmax", "log_softmax"}
+TORCH_POSITIONS = {"input": 0, "self": 0, "tensors": 0, "other": 1}
 
 
 def bind(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -31,15 +49,25 @@ def bind(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[A
     """
     if len(args) == len(op.array_names) and kwargs.keys() <= op.option_set:
         return args, kwargs
-    kwargs = {NUMPY_KEYWORDS.get(name, name): value for name, value in kwargs.items()}
+    if kwargs.keys() & OPTION_ALIASES.keys():
+        kwargs = {
+            OPTION_ALIASES[name] if OPTION_ALIASES.get(name) in op.option_set else name: value
+            for name, value in kwargs.items()
+        }
     named: dict[int, Any] = {}
     for name in [*kwargs]:
-        position = op.array_names.index(name) if name in op.array_names else TORCH_POSITIONS.get(name)
+        position = position_of(op, name)
         if position is not None and name not in op.option_set and position < max(len(op.array_names), op.variadic):
             if position < len(args) or position in named:
                 raise TypeError(f"{op.name}: got `{name}` twice, by position and by name")
             named[position] = kwargs.pop(name)
-    args = (*args, *(named[position] for position in sorted(named)))
+    for position in sorted(named):
+        if position > len(args):
+            raise TypeError(
+                f"{op.name}: missing argument `{op.array_names[len(args)]}`; the arguments are {signature_text(op)}"
+            )
+        args = (*args, named[position])
+    args, kwargs = apply_torch_options(op, args, kwargs)
     if op.variadic:
         rest = args[1:] if args and isinstance(args[0], (list, tuple)) else ()
         args = tuple(args[0]) if args and isinstance(args[0], (list, tuple)) else args
@@ -54,6 +82,38 @@ def bind(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[A
         if name in kwargs:
             raise TypeError(f"{op.name}: got `{name}` twice, by position and by name")
     return args, {**dict(zip(op.options, rest)), **kwargs}
+
+
+def position_of(op: Op, name: str) -> int | None:
+    """The position of the array that a keyword stands for, by the op's name or torch's; None if there is none."""
+    for parameter in (name, *TORCH_NAMES.get(name, ())):
+        if parameter in op.array_names:
+            return op.array_names.index(parameter)
+    return TORCH_POSITIONS.get(name)
+
+
+def apply_torch_options(op: Op, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Replace the options of torch that are another op on an argument.
+
+    add(a, b, alpha=2) is add(a, 2 b), and sum(x, dtype=float64) is sum(x.to(float64)).
+    """
+    if "alpha" in kwargs and op.name in ("add", "sub") and len(args) == 2:
+        kwargs = {**kwargs}
+        alpha = kwargs.pop("alpha")
+        dtypes = [arg.dtype for arg in args if isinstance(arg, Tensor)]
+        kinds = {bool: "biuf", int: "iuf"}.get(type(alpha), "f")
+        if not isinstance(alpha, Real) or not any(dtype.kind in kinds for dtype in dtypes):
+            raise TypeError(
+                f"{op.name}: expected a number of the dtype {', '.join(map(str, dtypes))} as alpha, got {alpha!r}"
+            )
+        return (args[0], args[1] * alpha), kwargs
+    if "dtype" in kwargs and op.name in TAKES_DTYPE and args and isinstance(args[0], Tensor):
+        kwargs = {**kwargs}
+        dtype = kwargs.pop("dtype")
+        if dtype is not None and op.float_only and backend.dtype_of(dtype).kind != "f":
+            raise TypeError(f"{op.name}: expected float32 or float64 as dtype, got {dtype}")
+        return (args[0].to(dtype=dtype), *args[1:]), kwargs
+    return args, kwargs
 
 
 def signature_text(op: Op) -> str:

@@ -7,6 +7,7 @@ Tensor and the ops depend on each other. Methods therefore look up their op at c
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable, Iterator
 from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,8 +34,10 @@ def method(name: str) -> Callable[..., Tensor]:
     return call
 
 
-def sizes(numbers: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes passed as `f(2, 3)` or as `f((2, 3))`."""
+def sizes(numbers: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """The sizes passed as `f(2, 3)`, as `f((2, 3))` or by name."""
+    if named is not None:
+        numbers = (*numbers, named)
     return tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
 
 
@@ -65,6 +68,7 @@ class TensorMethods:
     device: Any
     requires_grad: Any
     ndim: Any
+    detach: Any
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
 
@@ -74,6 +78,7 @@ class TensorMethods:
         def __and__(self, other: Any) -> Tensor: ...
         def __or__(self, other: Any) -> Tensor: ...
         def __mod__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
         def __xor__(self, other: Any) -> Tensor: ...
         def __invert__(self) -> Tensor: ...
     else:
@@ -119,12 +124,23 @@ class TensorMethods:
         return OPS["neg"](self)
 
     __abs__ = method("abs")
-    __floordiv__ = method("floor_divide")
+    add, sub, mul, neg, pow = (method(name) for name in ("add", "sub", "mul", "neg", "pow"))
 
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return OPS["floor_divide"](other, self)
+    def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """y = a / b; with `rounding_mode` "trunc" or "floor" the quotient is rounded, and integers stay integers.
 
-    add, sub, mul, div, neg, pow = (method(name) for name in ("add", "sub", "mul", "div", "neg", "pow"))
+        Gradients:
+            dL/da = g / b
+            dL/db = -g (a / b) / b; both are 0 with a rounding_mode
+        """
+        if rounding_mode is None:
+            return OPS["div"](input, other)
+        y = OPS["div_rounded"](input, other, rounding_mode=rounding_mode)
+        if getattr(input, "requires_grad", False) or getattr(other, "requires_grad", False):
+            never = OPS["lt"](y, -math.inf)  # as in torch, the gradient is 0 instead of none
+            y = OPS["where"](never, OPS["add"](input, other), y)
+        return y
+
     multiply, divide, negative = mul, div, neg
     matmul = mm = method("matmul")
 
@@ -146,7 +162,35 @@ class TensorMethods:
     # Elementwise
     exp, log, log1p, sqrt, abs = (method(name) for name in ("exp", "log", "log1p", "sqrt", "abs"))
     maximum, minimum = method("maximum"), method("minimum")
-    clip = clamp = method("clip")
+
+    def clip(input: Any, min: Any = None, max: Any = None) -> Tensor:
+        """y = min(max(x, min), max); the bounds are numbers or Tensors, None is no bound.
+
+        Gradients:
+            dL/dx = g where min ≤ x ≤ max, else 0
+            dL/dmin = g where x < min < max, and dL/dmax = g where x > max or min > max
+        """
+        tensors = [x for x in (input, min, max) if isinstance(x, TensorMethods)]
+        if not isinstance(input, TensorMethods) or len(tensors) == 1:
+            return OPS["clip"](input, min=min, max=max)
+        dtype = backend.promote([x.shape for x in tensors], [x.dtype for x in tensors])
+        input, min, max = (x.to(dtype=dtype) if isinstance(x, TensorMethods) else x for x in (input, min, max))
+        tensors = [x for x in (input, min, max) if isinstance(x, TensorMethods)]
+        where, eq, lt, y = OPS["where"], OPS["eq"], OPS["lt"], input
+        for x in tensors:
+            y = where(eq(x, x), y, y.detach())  # dL/dx = 0 where one of them is nan
+        if min is not None:
+            crossed = isinstance(min, TensorMethods) and max is not None
+            y = where(lt(input, min), where(lt(min, max), min, min.detach()) if crossed else min, y)
+        if max is not None:
+            y = where(lt(max, input), max, y)
+        if min is not None and max is not None:
+            y = where(lt(max, min), max, y)
+        for x in tensors:
+            y = where(eq(x, x), y, OPS["add"](y, x.detach()))  # nan
+        return y
+
+    clamp = clip
     relu, sigmoid, tanh = method("relu"), method("sigmoid"), method("tanh")
     softmax, log_softmax = method("softmax"), method("log_softmax")
 
@@ -154,21 +198,27 @@ class TensorMethods:
     sum, mean, amax, amin = (method(name) for name in ("sum", "mean", "amax", "amin"))
     logsumexp = method("logsumexp")
 
-    def max(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+    def max(
+        input: Any, dim: Any = None, keepdim: Any = False, *, other: Any = None, axis: Any = None, keepdims: Any = False
+    ) -> Any:
         """The maximum of all elements, or (values, indices) along `dim`, or the elementwise maximum with a Tensor.
 
         Gradients:
             With `dim` to the element at `indices`; without it in equal parts to all maximal elements.
         """
-        return TensorMethods._minmax(self, "max", dim if axis is None else axis, keepdim or keepdims)
+        dim = next((given for given in (other, axis) if given is not None), dim)
+        return TensorMethods._minmax(input, "max", dim, keepdim or keepdims)
 
-    def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+    def min(
+        input: Any, dim: Any = None, keepdim: Any = False, *, other: Any = None, axis: Any = None, keepdims: Any = False
+    ) -> Any:
         """The minimum of all elements, or (values, indices) along `dim`, or the elementwise minimum with a Tensor.
 
         Gradients:
             With `dim` to the element at `indices`; without it in equal parts to all minimal elements.
         """
-        return TensorMethods._minmax(self, "min", dim if axis is None else axis, keepdim or keepdims)
+        dim = next((given for given in (other, axis) if given is not None), dim)
+        return TensorMethods._minmax(input, "min", dim, keepdim or keepdims)
 
     def _minmax(self, name: str, dim: Any, keepdim: Any) -> Any:
         if not isinstance(self, TensorMethods):
@@ -200,28 +250,29 @@ class TensorMethods:
             y = OPS["getitem"](y, index=step)
         return y
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *numbers: Any, shape: Any = None) -> Tensor:
         """The elements in row-major order in another shape; one size may be -1: `x.reshape(-1, 784)`."""
-        return OPS["reshape"](self, sizes(shape))
+        return OPS["reshape"](self, sizes(numbers, shape))
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Any, size: Any = None) -> Tensor:
         """As `reshape`. Unlike torch's, which raises, it copies an array that is not contiguous."""
         try:
-            return OPS["reshape"](self, sizes(shape))
+            return OPS["reshape"](self, sizes(shape, size))
         except (TypeError, ValueError) as error:
             raise type(error)(str(error).replace("reshape", "view", 1)) from error
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *numbers: Any, dims: Any = None) -> Tensor:
         """Reorder the axes: y.shape[i] = x.shape[dims[i]]."""
-        return OPS["permute"](self, sizes(dims))
+        return OPS["permute"](self, sizes(numbers, dims))
 
-    def broadcast_to(self, *shape: Any) -> Tensor:
+    def broadcast_to(self, *shape: Any, size: Any = None) -> Tensor:
         """Repeat along axes of size 1 and new leading axes, without a copy."""
-        return OPS["broadcast_to"](self, sizes(shape))
+        return OPS["broadcast_to"](self, sizes(shape, size))
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any, size: Any = None) -> Tensor:
         """As `broadcast_to`, where -1 keeps the size of an axis."""
-        new, added = sizes(shape), len(sizes(shape)) - len(self.shape)
+        new = sizes(shape, size)
+        added = len(new) - len(self.shape)
         if -1 in new[: max(added, 0)]:
             raise ShapeError(
                 f"expand: expected a size for each of the {added} new axes of {self.shape}, got -1 in {new}"
@@ -230,8 +281,8 @@ class TensorMethods:
         return OPS["broadcast_to"](self, tuple(n if m == -1 else m for n, m in zip(old, new)))
 
     def t(self) -> Tensor:
-        """The transpose of a matrix, as `T`."""
-        return self.T
+        """The transpose of a matrix, as `T`; a vector or number stays as it is."""
+        return self.T if len(self.shape) > 1 else self[...]
 
     @property
     def T(self) -> Tensor:
@@ -241,10 +292,12 @@ class TensorMethods:
         return OPS["transpose"](self, 0, 1)
 
     # Device and dtype
-    def to(self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> Tensor:
+    def to(
+        self, *target: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, copy: bool = False
+    ) -> Tensor:
         """Move or cast: `to("cuda")`, `to(float64)`, `to(device, dtype)`, `to(other)`.
 
-        Returns self if nothing changes. `non_blocking` is accepted and has no effect.
+        Returns self if nothing changes, or with `copy` a copy. `non_blocking` is accepted and has no effect.
 
         Gradients:
             dL/dx = g, moved and cast the other way
@@ -257,8 +310,9 @@ class TensorMethods:
                 device, dtype = given.device, given.dtype
             elif isinstance(given, (str, backend.device)):
                 device = given
-            else:
+            elif not isinstance(given, builtins.bool):
                 dtype = given
+        flags = [given for given in target if isinstance(given, builtins.bool)]  # non_blocking, copy
         result: Any = self
         if dtype is not None and backend.dtype_of(dtype) != self.dtype:
             result = OPS["cast"](result, dtype=backend.dtype_of(dtype))
@@ -266,7 +320,7 @@ class TensorMethods:
             result = OPS["move"](result, device=backend.device(device), source=self.device)
             if self.ndim == 1 and self.dtype.kind in "iu" and self.device.type == "cpu" and result.dtype == self.dtype:
                 note_range(result, self.array)  # a loss that read the labels on the device would wait for it
-        return result
+        return OPS["clone"](self) if result is self and (copy or flags[1:] == [True]) else result
 
     def cpu(self) -> Tensor:
         """Move to the CPU."""

@@ -312,9 +312,14 @@ class Tensor(TensorMethods):
         """self *= other."""
         return self._update("mul_", operator.imul, other)
 
-    def div_(self, other: Any) -> Tensor:
-        """self /= other."""
-        return self._update("div_", operator.itruediv, other)
+    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """self /= other, with the quotient rounded if `rounding_mode` is "trunc" or "floor"."""
+        if rounding_mode is None:
+            return self._update("div_", operator.itruediv, other)
+        quotient = self.detach().div(other, rounding_mode=rounding_mode)
+        if quotient.dtype.kind == "f" != self.dtype.kind:
+            raise TypeError(f"div_: expected a result of dtype {self.dtype}, got {quotient.dtype}")
+        return self._update("div_", lambda array, value: operator.setitem(array, ..., value), quotient)
 
     def copy_(self, other: Any) -> Tensor:
         """self[...] = other."""

@@ -129,6 +129,18 @@ def missing_functions(xp: Any) -> dict[str, Any]:
             xp.add.at(y, index, x)  # an element that is indexed twice gets both
         return y
 
+    def div_rounded(a: Any, b: Any, rounding_mode: str) -> Any:
+        """a / b rounded down ("floor") or towards 0 ("trunc"). Raises ValueError for an integer divided by 0."""
+        dtype = getattr(a, "dtype", None) or b.dtype
+        if dtype.kind in "iub" and (b == 0 if isinstance(b, int) else bool((b == 0).any())):
+            raise ValueError("division by zero")
+        if rounding_mode == "trunc" and dtype.kind == "f":
+            return xp.trunc(a / b)
+        q = xp.floor_divide(a, b)
+        if rounding_mode == "trunc" and dtype.kind == "i":
+            q = q + ((q < 0) & (q * b != a))
+        return q.astype(dtype)
+
     def sigmoid(x: Any) -> Any:
         """1 / (1 + e⁻ˣ), computed as e^min(x, 0) / (1 + e^-|x|), which cannot overflow."""
         return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))
@@ -142,7 +154,8 @@ def missing_functions(xp: Any) -> dict[str, Any]:
         y = xp.where(z < 0.46875, near, xp.where(x < 0, erfc - 1, 1 - erfc))
         return xp.where(x == x, y, x).astype(x.dtype)
 
-    return {"erf": erf, "column_sum": column_sum, "scatter": scatter, "getitem": operator.getitem, "sigmoid": sigmoid}
+    functions = {"column_sum": column_sum, "scatter": scatter, "div_rounded": div_rounded, "sigmoid": sigmoid}
+    return {**functions, "erf": erf, "getitem": operator.getitem}
 
 
 def rational(x: Any, coefficients: tuple[list[float], list[float]]) -> Any:

@@ -4,7 +4,7 @@ Each function of `__all__` is also a public name of minigrad, and each of METHOD
 """
 
 from ..autograd.methods import TensorMethods
-from ..ops import argsort, cos, cumsum, floor, floor_divide, round, sin
+from ..ops import argsort, cos, cumsum, floor, round, sin
 from . import activation, conversion, creation, elementwise, inplace, linear_algebra, selection, statistics
 from .activation import celu, erf, logit, selu
 from .creation import *  # noqa: F403
@@ -13,7 +13,7 @@ from .linear_algebra import *  # noqa: F403
 from .selection import *  # noqa: F403
 from .statistics import *  # noqa: F403
 
-OPS = (argsort, cos, cumsum, erf, floor, floor_divide, round, sin)
+OPS = (argsort, cos, cumsum, erf, floor, round, sin)
 ROOMS = (activation, conversion, creation, elementwise, inplace, linear_algebra, selection, statistics)
 __all__ = [op.__name__ for op in OPS] + ["celu", "logit", "selu"]
 __all__ += [name for room in ROOMS if room is not activation for name in room.__all__]

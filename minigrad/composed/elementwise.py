@@ -10,14 +10,26 @@ from ..autograd.tensor import Tensor
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (by subject)
-    "square", "reciprocal", "rsqrt", "exp2", "expm1", "log2", "log10", "remainder", "sign", "ceil", "trunc", "frac",
+    "floor_divide", "remainder", "square", "reciprocal", "rsqrt", "exp2", "expm1", "log2", "log10", "sign", "ceil", "trunc", "frac",
     "tan", "sinh", "cosh", "lerp", "hypot", "nan_to_num", "logaddexp", "xlogy", "clamp_min", "clamp_max",
     "isinf", "isclose", "allclose", "equal", "logical_and", "logical_or", "logical_xor", "logical_not",
     "all", "any", "count_nonzero", "is_tensor", "is_floating_point", "numel",
 ]
 # fmt: on
 METHODS = [name for name in __all__ if name not in ("is_tensor", "is_floating_point", "numel")]
-METHODS += ["__mod__", "__rmod__", "__and__", "__rand__", "__or__", "__ror__", "__xor__", "__rxor__", "__invert__"]
+METHODS += [
+    "__floordiv__",
+    "__rfloordiv__",
+    "__mod__",
+    "__rmod__",
+    "__and__",
+    "__rand__",
+    "__or__",
+    "__ror__",
+    "__xor__",
+    "__rxor__",
+    "__invert__",
+]
 
 
 def square(input: Tensor) -> Tensor:
@@ -56,9 +68,22 @@ def log10(input: Tensor) -> Tensor:
     return ops.log(input) / math.log(10)
 
 
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """x / y rounded down, without a gradient; integers stay integers."""
+    return ops.div_rounded(input, other, rounding_mode="floor")
+
+
+__floordiv__ = floor_divide
+
+
+def __rfloordiv__(input: Tensor, other: Any) -> Tensor:
+    """other // x"""
+    return floor_divide(other, input)
+
+
 def remainder(input: Any, other: Any) -> Tensor:
     """x - y floor(x / y), which has the sign of y"""
-    return input - other * ops.floor_divide(input, other)
+    return input - other * floor_divide(input, other)
 
 
 __mod__ = remainder

@@ -22,8 +22,8 @@ METHODS = [
     *("subtract", "true_divide"),
 ]
 
-multiply, divide, subtract, negative, absolute = ops.mul, ops.div, ops.sub, ops.neg, ops.abs
-true_divide = ops.div
+multiply, subtract, negative, absolute = ops.mul, ops.sub, ops.neg, ops.abs
+divide = true_divide = Tensor.div
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:

@@ -68,15 +68,19 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return ops.where(wrap(backend.library_of(input.array).from_host(keep)), input * scale, 0.0)
 
 
-def one_hot(target: Tensor, num_classes: int) -> Tensor:
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """1 at the position of each label, else 0, int64.
+
+    Args:
+        input: labels.
+        num_classes: the number C of classes; by default the largest label + 1.
 
     Raises:
         TypeError: the labels or num_classes are not integers.
         IndexError: a label is outside [0, num_classes).
 
     Shape:
-        target (...,) -> (..., num_classes)
+        input (...,) -> (..., C)
 
     Example:
         >>> import minigrad as mg
@@ -84,12 +88,16 @@ def one_hot(target: Tensor, num_classes: int) -> Tensor:
         >>> F.one_hot(mg.tensor([2, 0]), 3).tolist()
         [[0, 0, 1], [1, 0, 0]]
     """
-    expect_tensor("one_hot", "target", target)
-    check_integers("one_hot", target)
+    expect_tensor("one_hot", "input", input)
+    check_integers("one_hot", input)
     if not isinstance(num_classes, Integral):
         raise TypeError(f"one_hot: expected an integer as num_classes, got {num_classes!r}")
-    mask = target.array[..., None] == backend.namespace(target.array).arange(num_classes)
-    check_labels("one_hot", target, mask, num_classes)
+    if num_classes == -1:
+        if input.numel() == 0:
+            raise ValueError("one_hot: expected num_classes for an input without labels")
+        num_classes = max(int(input.max().item()) + 1, 0)
+    mask = input.array[..., None] == backend.namespace(input.array).arange(num_classes)
+    check_labels("one_hot", input, mask, num_classes)
     return wrap(mask.astype(backend.int64))
 
 

@@ -7,13 +7,13 @@ from ..autograd.op import tensor_namespace
 from .activation import leaky_relu, log_softmax, relu, sigmoid, softmax, softplus, tanh
 from .arithmetic import add, div, mul, neg, pow, sub
 from .comparison import argmax, argmin, eq, ge, gt, isfinite, isnan, le, lt, ne, ones_like
-from .elementwise import abs, cast, clip, clone, exp, log, log1p, maximum, minimum, sqrt, where
+from .elementwise import abs, cast, clip, clone, div_rounded, exp, log, log1p, maximum, minimum, sqrt, where
 from .linear_algebra import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss, softmax_cross_entropy
 from .order import argsort, cumsum
 from .periodic import cos, sin
 from .reduction import amax, amin, logsumexp, mean, sum
-from .rounding import floor, floor_divide, round
+from .rounding import floor, round
 from .shape import (
     broadcast_to,
     cat,

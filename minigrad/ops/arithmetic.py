@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from ..autograd.op import op
+from .elementwise import integer_power
 
 
 @op("(),()->()")
@@ -91,7 +92,7 @@ def pow(xp, x, p):
         log_x = xp.log(xp.where(x == 0, xp.where(p >= 0, 1.0, x), x))
         return xp.where(x == 0, xp.where(p >= 0, 0.0, g), g) * (y * log_x)
 
-    y = x**p
+    y = x**p if getattr(p, "dtype", None) is None or p.dtype.kind != "i" else integer_power(xp, x, p)
     return y, (x_vjp, p_vjp)
 
 

@@ -104,6 +104,20 @@ def where(xp, condition, a, b):
     )
 
 
+def integer_power(xp, x, p):
+    """xᵖ of integers, truncated: for p < 0 it is 0 unless x is 1 or -1."""
+    x = x + 0 * p  # an array, also if x is a Python number
+    return xp.where((p >= 0) | (x == 1), x ** xp.maximum(p, 0), xp.where(x == -1, x ** (p % 2), 0))
+
+
+@op("(),()->()")
+def div_rounded(xp, a, b, *, rounding_mode):
+    """y = a / b, rounded down ("floor") or towards 0 ("trunc"); integers stay integers."""
+    if rounding_mode not in ("floor", "trunc"):
+        raise ValueError(f"expected None, 'floor' or 'trunc' as rounding_mode, got {rounding_mode!r}")
+    return xp.div_rounded(a, b, rounding_mode), ()
+
+
 @op("()->()")
 def clip(xp, x, *, min=None, max=None):
     """y = min(max(x, min), max), with numbers as bounds; None is no bound

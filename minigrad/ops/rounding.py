@@ -1,4 +1,4 @@
-"""Rounding, and division that rounds. The results of rounding have no gradient, where torch's is 0."""
+"""Rounding. The results of rounding have no gradient, where torch's is 0."""
 
 from __future__ import annotations
 
@@ -15,9 +15,3 @@ def floor(xp, x):
 def round(xp, x, *, decimals=0):
     """y = x rounded to the nearest number of that many decimals; halves to the even one."""
     return xp.round(x, decimals), ()
-
-
-@op("(),()->()")
-def floor_divide(xp, a, b):
-    """y = a / b, rounded down; integers stay integers."""
-    return xp.floor_divide(a, b), ()

@@ -1,4 +1,4 @@
-"""Is a gradient right? `gradcheck`, and the self-test of `python -m minigrad check`."""
+"""Is a gradient right? `gradcheck`, the self-test of `python -m minigrad check`, and checks of any engine."""
 
 from .gradient_check import GradcheckError, gradcheck
 

@@ -85,6 +85,11 @@ def diagnose(
         differences.f0[: differences.cotangents.dense],
         [each.x for each in differences.function.inputs if each is not checked],
     )
+    return likely_cause(evidence)
+
+
+def likely_cause(evidence: Evidence) -> str:
+    """The first hypothesis that fits, in words."""
     for hypothesis in HYPOTHESES:
         for cause in hypothesis(evidence):
             return cause
@@ -303,6 +308,7 @@ def explain_factor(c: float, x: Host, y: Host, y_shapes: Sequence[tuple[int, ...
     lengths = {math.prod(x.shape): "the number of elements of the input"}
     for owner, shape in [*(("an output", shape) for shape in y_shapes), ("the input", x.shape)]:
         lengths.update({length: f"axis {i} of {owner}" for i, length in enumerate(shape)})
+        lengths.setdefault(math.prod(shape[:-1]), f"the number of rows of {owner}")
     why = ["counted twice"] * is_(2.0)
     why += ["a 2 forgotten, as in (x²)' = 2x, or a Tensor used twice and counted once"] * is_(0.5)
     for length, name in lengths.items():

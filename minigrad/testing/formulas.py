@@ -226,6 +226,11 @@ FORMULAS = {
     "maximum": Formula(lambda xp, a, b: xp.where(a > b, a, b), distinct),
     "minimum": Formula(lambda xp, a, b: xp.where(a < b, a, b), distinct),
     "where": Formula(lambda xp, c, a, b: c * a + (1 - c) * b, conditional, constant=(0,)),
+    "div_rounded": Formula(
+        lambda xp, a, b, rounding_mode: xp.trunc(a / b) - (rounding_mode == "floor") * (a / b < xp.trunc(a / b)),
+        options=only({"rounding_mode": "floor"}, {"rounding_mode": "trunc"}),
+        differentiable=False,
+    ),
     "clip": Formula(clip, distinct, only({"min": -0.7, "max": 0.9}, {"min": 0.3}, {"max": 0.3})),
     "sin": Formula(lambda xp, x: xp.sin(x)),
     "cos": Formula(lambda xp, x: xp.sin(x + math.pi / 2)),
@@ -236,7 +241,6 @@ FORMULAS = {
         options=only({"decimals": 0}, {"decimals": 2}),
         differentiable=False,
     ),
-    "floor_divide": Formula(lambda xp, a, b: xp.floor(a / b), distinct, differentiable=False),
     # Order
     "cumsum": Formula(lambda xp, x, dim: xp.cumsum(x, axis=dim), options=first_or_last_dim),
     "argsort": Formula(

@@ -48,21 +48,26 @@ def shapes(signature: str, rng: Any, axes: int) -> list[tuple[int, ...]]:
     return result
 
 
+def derivative(line: Callable[[Any], Host]) -> Host:
+    """d line(t) / dt at t = 0, by central differences extrapolated to h = 0."""
+    steps = (LONG(2.0**-7), LONG(2.0**-8), LONG(2.0**-9), LONG(2.0**-10))
+    estimates = [(line(h) - line(-h)) / (2 * h) for h in steps]
+    for power in (4, 16, 64):
+        estimates = [(power * fine - coarse) / (power - 1) for coarse, fine in pairwise(estimates)]
+    return estimates[0]
+
+
 def central_differences(function: Callable[..., Host], arrays: Sequence[Host], position: int, g: Host) -> Host:
     """The slopes of Σ g · function for each element of one array, extrapolated to h = 0."""
     slopes = np.zeros(arrays[position].shape, LONG)
     for i in range(slopes.size):
-        estimates = []
-        for h in (LONG(2.0**-7), LONG(2.0**-8), LONG(2.0**-9), LONG(2.0**-10)):
-            sides = []
-            for step in (-h, h):
-                moved = [np.array(array) for array in arrays]
-                moved[position].flat[i] += step
-                sides.append((g * function(*moved)).sum())
-            estimates.append((sides[1] - sides[0]) / (2 * h))
-        for power in (4, 16, 64):
-            estimates = [(power * fine - coarse) / (power - 1) for coarse, fine in pairwise(estimates)]
-        slopes.flat[i] = estimates[0]
+
+        def line(t: Any, i: int = i) -> Host:
+            moved = [np.array(array) for array in arrays]
+            moved[position].flat[i] += t
+            return (g * function(*moved)).sum()
+
+        slopes.flat[i] = derivative(line)
     return slopes
 
 

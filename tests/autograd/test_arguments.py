@@ -62,7 +62,11 @@ def test_arguments_have_torch_and_numpy_names(call, expected):
         (lambda: mg.sum(X, 0, True, 1, 2), r"sum: got 2 more arguments than sum\(x, dim, keepdim\) takes"),
         (lambda: mg.exp(X, out=Y), r"exp: unknown argument 'out'; the arguments are exp\(x\)"),
         (lambda: mg.exp(X, other=Y), r"exp: unknown argument 'other'"),
-        (lambda: mg.add(X, Y, alpha=2), r"add: unknown argument 'alpha'; the arguments are add\(a, b\)"),
+        (lambda: mg.mul(X, Y, alpha=2), r"mul: unknown argument 'alpha'; the arguments are mul\(a, b\)"),
+        (lambda: mg.add(X, Y, alpha="2"), "add: expected a number of the dtype float32, float32 as alpha, got '2'"),
+        (lambda: mg.add(X.long(), 1, alpha=0.5), "add: expected a number of the dtype int64 as alpha, got 0.5"),
+        (lambda: mg.softmax(X, 0, dtype="int64"), "softmax: expected float32 or float64 as dtype, got int64"),
+        (lambda: F.linear(X, bias=Y), "linear: missing argument `w`"),
         (lambda: mg.sum(X, 0, dim=1), "sum: got `dim` twice, by position and by name"),
         (lambda: mg.add(X, Y, input=X), "add: got `input` twice, by position and by name"),
         (lambda: mg.add(X, a=X), "add: got `a` twice, by position and by name"),
@@ -175,7 +179,9 @@ def test_every_form_of_a_call_gives_the_same_bits(name):
             calls.append(lambda a=arrays, o=options: OPS[name](tensors=a, **o))
         else:
             calls.append(lambda a=arrays, o=options: OPS[name](**dict(zip(op.array_names, a)), **o))
-            calls.append(lambda a=arrays, o=options: OPS[name](input=a[0], **dict(zip(op.array_names[1:], a[1:])), **o))
+            if name != "where":  # its second array is torch's `input`
+                named = dict(zip(op.array_names[1:], arrays[1:]))
+                calls.append(lambda a=arrays, n=named, o=options: OPS[name](input=a[0], **n, **o))
             if hasattr(mg.Tensor, name) and name not in (
                 "reshape",
                 "permute",

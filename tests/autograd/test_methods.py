@@ -98,3 +98,43 @@ def test_casts(call, dtype):
     x = mg.tensor([1.7, -2.0, 0.0])
     assert call(x).dtype == dtype
     assert call(x).tolist() == x.numpy().astype(dtype).tolist()
+
+
+# Forms of torch that are more than one op
+def test_clip_of_nan_is_nan_with_gradient_0():
+    nan = float("nan")
+    x = mg.tensor([nan, 5.0, -5.0, 0.5, 0.5], requires_grad=True)
+    low = mg.tensor([0.0, 0.0, 0.0, nan, 0.0], requires_grad=True)
+    high = mg.tensor([1.0, 1.0, 1.0, 1.0, 1.0], requires_grad=True)
+    y = x.clip(low, high)
+    assert np.array_equal(y.detach().numpy(), [nan, 1, 0, nan, 0.5], equal_nan=True)
+    gradients = mg.grad(y, [x, low, high], mg.ones(5))
+    assert [g.tolist() for g in gradients] == [[0, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("floor", [3, -4, -4, 3]), ("trunc", [3, -3, -3, 3])])
+def test_div_rounds(mode, expected):
+    a, b = mg.tensor([7, -7, 7, -7]), mg.tensor([2, 2, -2, -2])
+    assert a.div(b, rounding_mode=mode).tolist() == expected
+    assert a.div(b, rounding_mode=mode).dtype == mg.int64
+    assert a.clone().div_(b, rounding_mode=mode).tolist() == expected
+    x = a.double().requires_grad_()
+    y = mg.div(x, b, rounding_mode=mode)
+    assert y.tolist() == expected
+    assert mg.grad(y.sum(), x)[0].tolist() == [0, 0, 0, 0]
+
+
+def test_div_with_an_invalid_rounding_raises():
+    with pytest.raises(ValueError, match="div_rounded: expected None, 'floor' or 'trunc' as rounding_mode, got 'up'"):
+        X.div(W, rounding_mode="up")
+    with pytest.raises(ValueError, match="div_rounded: division by zero"):
+        X.long().div(0, rounding_mode="floor")
+    with pytest.raises(TypeError, match="div_: expected a result of dtype int64, got float32"):
+        X.long().div_(0.5, rounding_mode="floor")
+
+
+def test_to_with_copy_is_new_memory():
+    assert X.to(mg.float32) is X
+    for copy in (X.to(mg.float32, copy=True), X.to(mg.float32, False, True), X.to(copy=True)):
+        assert copy.tolist() == X.tolist()
+        assert not np.shares_memory(copy.numpy(), X.numpy())

@@ -106,7 +106,7 @@ FAULTS = {
     "softplus has kinks in the second order": (patch_body("softplus", with_kinks), nested_derivatives),
     "x ** p is nan at 0 in the second order": (patch_body("pow", power_over_x), nested_derivatives),
     "input is the second argument": (
-        lambda monkeypatch: monkeypatch.setitem(arguments.TORCH_POSITIONS, "input", 1),
+        lambda monkeypatch: monkeypatch.setitem(arguments.TORCH_NAMES, "input", ("b",)),
         forms_of_arguments,
     ),
     "NumPy numbers are rounded": (patch(arguments, "to_python_number", rounded_numpy_number), forms_of_arguments),

@@ -24,6 +24,7 @@ UFUNCS = """
     exp2 expm1 floor floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less less_equal log
     log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor matmul maximum minimum multiply negative
     nextafter not_equal power reciprocal remainder rint sign signbit sin sinh sqrt square subtract tan tanh true_divide
+    trunc
 """
 FUNCTIONS = """
     all allclose amax amin any arange argmax argmin argsort array array_equal asarray ascontiguousarray asfortranarray

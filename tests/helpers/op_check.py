@@ -114,6 +114,7 @@ class OpCheck:
             options = {name: bound for name, bound in options.items() if bound is not None}
         general = {
             "clip": options.get("min", -np.inf) <= options.get("max", np.inf),
+            "div_rounded": all(np.all(x != 0) for x in self.arguments([a.host for a in self.arrays])),
             "flatten": self.arrays[0].host.ndim > 0,
             "squeeze": options.get("dim") is None,
         }

@@ -401,6 +401,12 @@ REFERENCES: dict[str, Reference] = {
     "where": Reference(t_where, domain={"condition": "bool"}, numbers=True, linear=True),
     "clip": Reference(lambda x, min, max: torch.clamp(x, min, max), options=bounds, kinks=True),
     "clone": Reference(lambda x: x.clone(), linear=True),
+    "div_rounded": Reference(
+        lambda a, b, rounding_mode: torch.div(a, b, rounding_mode=rounding_mode),
+        options=lambda draw, shapes: {"rounding_mode": draw(st.sampled_from(("floor", "trunc")))},
+        numbers=True,
+        gradient=False,
+    ),
     "cast": Reference(t_cast, options=some_dtype, odd=ODD, linear=True),
     "sin": Reference(lambda x: torch.sin(x), relative=False),
     "cos": Reference(lambda x: torch.cos(x), relative=False),
@@ -410,9 +416,6 @@ REFERENCES: dict[str, Reference] = {
         lambda x, decimals: torch.round(x, decimals=decimals),
         options=lambda draw, shapes: {"decimals": draw(st.sampled_from((0, 1)))},
         gradient=False,
-    ),
-    "floor_divide": Reference(
-        lambda a, b: torch.floor_divide(a, b), domain={"b": "nonzero"}, numbers=True, gradient=False
     ),
     # order
     "cumsum": Reference(

@@ -1,4 +1,4 @@
-"""Powers: gradients of the exponent at the edges of the domain, powers of bools."""
+"""Powers: gradients of the exponent at the edges of the domain, powers of bools and of integers."""
 
 import math
 
@@ -31,3 +31,10 @@ def test_powers_of_bools_are_those_of_torch(torch):
         assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
     ours = mg.tensor([True, True, False, False]) ** mg.tensor([True, False, True, False])
     assert ours.tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("base", [2, 1, 0, -1, -3])
+def test_integer_powers_of_negative_exponents_are_truncated(base, torch):
+    p = [-3, -2, -1, 0, 1, 2]
+    for ours, theirs in ((base, base), (mg.tensor([base] * 6), torch.tensor([base] * 6))):
+        assert (ours ** mg.tensor(p)).tolist() == (theirs ** torch.tensor(p)).tolist()
