@@ -112,11 +112,6 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any
     return tensor(values, dtype=float32 if dtype is None else dtype, device=device)
 
 
-def source_of(generator: Any) -> Any:
-    """The host generator of a Generator; the shared one for None."""
-    return random.generator() if generator is None else generator.host
-
-
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
@@ -131,12 +126,12 @@ def normal(
     shape = tuple(size) if size is not None else backend.numpy.broadcast_shapes(*(each.shape for each in given))
     dtype = dtype or (given[0].dtype if given else float32)
     options = {"dtype": dtype, "device": device or (given[0].device if given else "cpu")}
-    return sample("normal", shape, source_of(generator).standard_normal, options) * std + mean
+    return sample("normal", shape, random.source(generator).standard_normal, options) * std + mean
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -> Tensor:
     """1 with the probability x, or p, else 0; in the dtype of x."""
-    uniform = draw(lambda: source_of(generator).random(input.shape), input.device)
+    uniform = draw(lambda: random.source(generator).random(input.shape), input.device)
     return (uniform < (input.detach() if p is None else p)).to(dtype=input.dtype)
 
 
@@ -162,7 +157,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise ValueError(f"multinomial: expected {num_samples} weights above 0; use replacement=True")
 
     def indices() -> Any:
-        source = source_of(generator)
+        source = random.source(generator)
         if replacement:
             ends = weights.cumsum(-1)
             u = source.random((*weights.shape[:-1], num_samples)) * ends[..., -1:]
@@ -207,12 +202,12 @@ def write(input: Tensor, values: Any) -> Tensor:
 
 def normal_(input: Tensor, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
     """Fill with numbers from N(mean, std²)."""
-    return write(input, source_of(generator).normal(mean, std, input.shape))
+    return write(input, random.source(generator).normal(mean, std, input.shape))
 
 
 def uniform_(input: Tensor, a: float = 0, b: float = 1, *, generator: Any = None) -> Tensor:
     """Fill with uniform numbers from [a, b)."""
-    values = source_of(generator).uniform(a, b, input.shape)
+    values = random.source(generator).uniform(a, b, input.shape)
     return write(input, random.below(values, b, input.dtype) if a < b else values)
 
 
@@ -222,7 +217,7 @@ def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: 
         exact = 2**24 if input.dtype == float32 else 2**53
         bound = exact if input.dtype.kind == "f" else backend.numpy.iinfo(input.dtype).max
         low, high = 0, low or bound
-    return write(input, source_of(generator).integers(low, high, input.shape))
+    return write(input, random.source(generator).integers(low, high, input.shape))
 
 
 def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
@@ -232,4 +227,4 @@ def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
 
 def exponential_(input: Tensor, lambd: float = 1, *, generator: Any = None) -> Tensor:
     """Fill with numbers from the exponential distribution of rate lambd."""
-    return write(input, source_of(generator).exponential(1 / lambd, input.shape))
+    return write(input, random.source(generator).exponential(1 / lambd, input.shape))

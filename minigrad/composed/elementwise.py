@@ -10,9 +10,9 @@ from ..autograd.tensor import Tensor
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (by subject)
-    "floor_divide", "remainder", "square", "reciprocal", "rsqrt", "exp2", "expm1", "log2", "log10", "sign", "ceil", "trunc", "frac",
-    "tan", "sinh", "cosh", "lerp", "hypot", "nan_to_num", "logaddexp", "xlogy", "clamp_min", "clamp_max",
-    "isinf", "isclose", "allclose", "equal", "logical_and", "logical_or", "logical_xor", "logical_not",
+    "floor_divide", "remainder", "square", "reciprocal", "rsqrt", "exp2", "expm1", "log2", "log10", "sign", "ceil",
+    "trunc", "frac", "tan", "sinh", "cosh", "lerp", "hypot", "nan_to_num", "logaddexp", "xlogy", "clamp_min",
+    "clamp_max", "isinf", "isclose", "allclose", "equal", "logical_and", "logical_or", "logical_xor", "logical_not",
     "all", "any", "count_nonzero", "is_tensor", "is_floating_point", "numel",
 ]
 # fmt: on

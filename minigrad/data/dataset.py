@@ -13,7 +13,6 @@ from typing import Any
 from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, note_value_range, value_range, wrap
-from .samplers import generator_of
 
 
 class Dataset:
@@ -283,7 +282,7 @@ def random_split(
         raise ValueError(f"random_split: expected fractions with sum 1, got {lengths} with sum {sum(lengths)}")
     if sum(counts) != n:
         raise ValueError(f"random_split: expected lengths with sum {n}, the number of samples, got {lengths}")
-    source = generator_of(generator) if seed is None else backend.random.new_generator(seed)
+    source = backend.random.source(generator) if seed is None else backend.random.new_generator(seed)
     order, stop, subsets = source.permutation(n).tolist(), 0, []
     for count in counts:
         start, stop = stop, stop + count

@@ -11,7 +11,7 @@ from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor
 from ..creation import tensor
 from .dataset import fetch_batch, fetch_samples
-from .samplers import BatchSampler, RandomSampler, SequentialSampler, generator_of
+from .samplers import BatchSampler, RandomSampler, SequentialSampler
 
 
 class DataLoader:
@@ -109,7 +109,7 @@ class DataLoader:
         if self.shuffle:
             epoch = check_integer("epoch", self.epoch, 0)
             seed, generator = self.seed, self.generator
-            source = generator_of(generator) if seed is None else backend.random.new_generator(seed, epoch)
+            source = backend.random.source(generator) if seed is None else backend.random.new_generator(seed, epoch)
             order = backend.library(device or "cpu").from_host(source.permutation(len(self.dataset)))
         self.epoch += 1
         if self.batch_sampler is None:

@@ -53,7 +53,7 @@ class RandomSampler(Sampler):
         self.num_samples = len(data_source) if num_samples is None else num_samples
 
     def __iter__(self) -> Iterator[int]:
-        source, n = generator_of(self.generator), len(self.data_source)
+        source, n = backend.random.source(self.generator), len(self.data_source)
         if self.replacement:
             yield from source.integers(0, n, self.num_samples).tolist()
             return
@@ -73,7 +73,7 @@ class SubsetRandomSampler(Sampler):
         self.indices, self.generator = indices, generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in generator_of(self.generator).permutation(len(self.indices)):
+        for i in backend.random.source(self.generator).permutation(len(self.indices)):
             yield int(self.indices[i])
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class WeightedRandomSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         p = self.weights / self.weights.sum()
-        draws = generator_of(self.generator).choice(len(p), self.num_samples, self.replacement, p)
+        draws = backend.random.source(self.generator).choice(len(p), self.num_samples, self.replacement, p)
         return iter(draws.tolist())
 
     def __len__(self) -> int:
@@ -128,8 +128,3 @@ class BatchSampler(Sampler):
     def __len__(self) -> int:
         n: int = len(self.sampler)  # type: ignore[arg-type]
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
-
-
-def generator_of(generator: Any) -> Any:
-    """The host generator of a `minigrad.Generator`; the shared one for None."""
-    return backend.random.generator() if generator is None else generator.host
