@@ -11,6 +11,7 @@ To learn how backprop works, read in this order, about 800 lines:
 """
 
 import importlib
+import math
 import typing
 
 from . import autograd, composed, data, legacy_types, nn, optim
@@ -99,6 +100,7 @@ __version__ = "0.1.0"
 
 # torch's other names. They are not exported by `import *`, as some would hide Python's float and int.
 _DTYPES = {"float": float32, "double": float64, "long": int64, "int": int32, "short": int16}
+_CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan, "newaxis": None, "Size": tuple}
 _SUBMODULES = {"accelerator", "backends", "utils", "vision", "viz"}
 
 if typing.TYPE_CHECKING:
@@ -106,9 +108,13 @@ if typing.TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> typing.Any:
-        """torch's names of dtypes and old types, and submodules that few programs need, imported at their first use."""
+        """torch's names of dtypes, constants and old types, and submodules that are imported at their first use."""
         if name in _DTYPES:
             return _DTYPES[name]
+        if name in _CONSTANTS:
+            return _CONSTANTS[name]
+        if name == "inference_mode":
+            return no_grad
         if name in _SUBMODULES:
             return importlib.import_module(f"{__name__}.{name}")
         if name.endswith("Tensor") and hasattr(legacy_types, name):

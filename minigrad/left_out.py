@@ -12,7 +12,7 @@ CONVOLUTION = """
 """
 SETTINGS = """
     set_default_device set_default_dtype set_default_tensor_type get_default_dtype use_deterministic_algorithms
-    set_float32_matmul_precision set_num_threads get_num_threads inference_mode
+    set_float32_matmul_precision set_num_threads get_num_threads
 """
 
 # What is left out: (names, what to do). A name that ends in * stands for all that start so.

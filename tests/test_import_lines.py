@@ -16,7 +16,7 @@ DOTTED = """
     utils.data.DataLoader utils.data.Dataset utils.data.TensorDataset utils.data.random_split nn.functional.relu
     optim.SGD autograd.grad autograd.Function autograd.Variable autograd.functional.jacobian float long double int
     FloatTensor LongTensor accelerator.is_available backends.mps.is_available backends.cudnn.deterministic Generator
-    cuda.is_available nn.Module optim.Adam no_grad vision.datasets.MNIST
+    cuda.is_available pi inf nan Size inference_mode nn.Module optim.Adam no_grad vision.datasets.MNIST
 """
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import ops
 from ..autograd.tensor import Tensor
 from ..legacy_types import TYPES
 
 __all__: list[str] = []
-METHODS = ["contiguous", "detach_", "element_size", "is_contiguous", "is_floating_point", "nelement", "type", "type_as"]
+METHODS = ["is_cuda", "itemsize", "mT", "nbytes", "stride", "where"]
+METHODS += [
+    "contiguous",
+    "detach_",
+    "element_size",
+    "is_contiguous",
+    "is_floating_point",
+    "nelement",
+    "type",
+    "type_as",
+]
 
 
 def type(input: Tensor, dtype: Any = None) -> Any:
@@ -37,6 +48,23 @@ def is_contiguous(input: Tensor) -> bool:
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is float32 or float64."""
     return input.dtype.kind == "f"
+
+
+def stride(input: Tensor, dim: int | None = None) -> Any:
+    """The steps between neighbours along each axis, or one, in elements."""
+    steps = tuple(n // input.dtype.itemsize for n in input.array.strides)
+    return steps if dim is None else steps[dim]
+
+
+def where(input: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """x where the condition is True, else `other`."""
+    return ops.where(condition, input, other)
+
+
+is_cuda = property(lambda input: input.device.type == "cuda", doc="Whether the device is a CUDA device.")
+itemsize = property(lambda input: input.dtype.itemsize, doc="The number of bytes of an element.")
+nbytes = property(lambda input: input.array.nbytes, doc="The number of bytes of the elements.")
+mT = property(lambda input: ops.transpose(input, -2, -1), doc="The last two axes exchanged.")
 
 
 def element_size(input: Tensor) -> int:

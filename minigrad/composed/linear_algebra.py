@@ -14,7 +14,7 @@ from .statistics import norm
 __all__ = [  # noqa: RUF022 (by subject)
     "dot", "inner", "outer", "ger", "mv", "bmm", "addmm", "einsum", "tensordot", "multiply", "divide", "true_divide",
     "subtract", "negative", "absolute", "diag", "diagonal", "trace", "tril", "triu", "tril_indices", "triu_indices",
-    "kron", "cov", "corrcoef", "cdist", "cosine_similarity",
+    "kron", "cov", "corrcoef", "cdist", "cosine_similarity", "pairwise_distance", "addcmul", "addcdiv",
 ]
 # fmt: on
 METHODS = [
@@ -278,6 +278,21 @@ def corrcoef(input: Tensor) -> Tensor:
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
     """The distance of each row of x1 from each of x2, (n, d) and (m, d) -> (n, m)."""
     return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, dim=-1)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The norm of x1 - x2 + eps over the last axis."""
+    return norm(x1 - x2 + eps, p, dim=-1, keepdim=keepdim)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """x + value · a · b"""
+    return input + value * tensor1 * tensor2
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """x + value · a / b"""
+    return input + value * tensor1 / tensor2
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -10,7 +10,7 @@ from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
 from ..composed import activation, losses, normalization
 from ..composed.activation import *  # noqa: F403
-from ..composed.linear_algebra import cosine_similarity
+from ..composed.linear_algebra import cosine_similarity, pairwise_distance
 from ..composed.losses import *  # noqa: F403
 from ..composed.normalization import *  # noqa: F403
 from ..left_out import left_out
@@ -30,6 +30,7 @@ __all__ = [  # noqa: RUF022 (by subject)
     "softmax",
     "log_softmax",
     "cosine_similarity",
+    "pairwise_distance",
     # Losses
     "cross_entropy",
     "nll_loss",

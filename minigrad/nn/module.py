@@ -111,6 +111,18 @@ class Module:
         check_name(self, name, new=name not in self._modules)
         setattr(self, name, module)
 
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Assign a parameter to the attribute `name`. Raises KeyError if there is such an attribute."""
+        check_name(self, name, new=True)
+        setattr(self, name, param)
+
+    def get_submodule(self, target: str) -> Module:
+        """The submodule of a dotted name. Raises AttributeError if there is none."""
+        found = dict(self.named_modules())
+        if target not in found:
+            raise AttributeError(f"{type(self).__name__}: has no submodule {target!r}; see named_modules()")
+        return found[target]
+
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Assign a Tensor that is part of the state, but not a parameter, to the attribute `name`.
 

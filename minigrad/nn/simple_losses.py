@@ -116,6 +116,26 @@ class MarginRankingLoss(Loss):
         self.margin = margin
 
 
+class CosineSimilarity(Module):
+    """x · y / (|x| |y|) along dim"""
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+class PairwiseDistance(Module):
+    """The p-norm of x - y + eps over the last axis."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+
+
 class CosineEmbeddingLoss(MarginRankingLoss):
     """1 - cos(x₁, x₂) for targets of 1, max(0, cos(x₁, x₂) - margin) for -1"""
 

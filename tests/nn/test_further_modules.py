@@ -130,6 +130,23 @@ def test_bilinear_agrees_with_torch(torch):
     np.testing.assert_allclose(host(ours(mg.tensor(a), mg.tensor(b))), host(expected), rtol=1e-5, atol=1e-6)
 
 
+def test_similarities_agree_with_torch(torch):
+    for expression in ("CosineSimilarity()", "CosineSimilarity(dim=0)", "PairwiseDistance()", "PairwiseDistance(1.0)"):
+        ours, expected = (host(build(expression, lib)(lib.tensor(X), lib.tensor(T))) for lib in (mg, torch))
+        np.testing.assert_allclose(ours, expected, rtol=1e-9)
+
+
+def test_parameter_and_submodule_are_found_by_name():
+    model = mg.nn.Sequential(mg.nn.Sequential(mg.nn.Linear(1, 2)))
+    assert model.get_submodule("0.0").out_features == 2
+    with pytest.raises(AttributeError, match="has no submodule '1'"):
+        model.get_submodule("1")
+    model.register_parameter("scale", mg.nn.Parameter(mg.ones(1)))
+    assert "scale" in dict(model.named_parameters())
+    with pytest.raises(KeyError, match="has an attribute 'scale' already"):
+        model.register_parameter("scale", None)
+
+
 def test_module_dict_holds_submodules():
     layers = mg.nn.ModuleDict({"a": mg.nn.Linear(2, 2), "b": mg.nn.ReLU()})
     layers["c"] = mg.nn.Linear(2, 1)
