@@ -96,6 +96,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x if x > 0, else weight · x, with one weight or one for each channel, the axis 1"""
+    weight = ops.reshape(weight, ()) if not input.shape and weight.numel() == 1 else weight
     w = ops.reshape(weight, (-1,) + (1,) * max(input.ndim - 2, 0)) if weight.numel() > 1 else weight
     return ops.where(input > 0, input, w * input)
 

@@ -54,7 +54,7 @@ def batch_norm(
     per_channel = lambda x: ops.reshape(x, (1, -1) + (1,) * (input.ndim - 2))
     if training or running_mean is None or running_var is None:
         n = input.numel() // max(input.shape[1], 1)
-        if training and n < 2:
+        if training and n == 1:
             raise ValueError(f"batch_norm: expected several values per channel to train, got shape {input.shape}")
         mean = ops.mean(input, dim=dims, keepdim=True)
         variance = ops.mean((input - mean) ** 2, dim=dims, keepdim=True)

@@ -40,7 +40,8 @@ class LayerNorm(Module):
         return layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        options = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, eps={self.eps}, {options}"
 
 
 class BatchNorm1d(Module):
@@ -90,7 +91,8 @@ class BatchNorm1d(Module):
         return batch_norm(input, *running, self.weight, self.bias, self.training, momentum or 0.0, self.eps)
 
     def extra_repr(self) -> str:
-        options = f"momentum={self.momentum}, affine={self.affine}, track_running_stats={self.track_running_stats}"
+        affine = f"affine={self.affine}, bias={self.affine}"
+        options = f"momentum={self.momentum}, {affine}, track_running_stats={self.track_running_stats}"
         return f"{self.num_features}, eps={self.eps}, {options}"
 
 
@@ -109,10 +111,10 @@ class RMSNorm(Module):
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         self.weight = Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         dims = tuple(range(-len(self.normalized_shape), 0))
-        eps = self.eps if self.eps is not None else 2.0 ** (-23 if input.dtype.itemsize == 4 else -52)
-        y = input / ops.sqrt(ops.mean(input * input, dim=dims, keepdim=True) + eps)
+        eps = self.eps if self.eps is not None else 2.0 ** (-23 if x.dtype.itemsize == 4 else -52)
+        y = x / ops.sqrt(ops.mean(x * x, dim=dims, keepdim=True) + eps)
         return y if self.weight is None else y * self.weight
 
     def extra_repr(self) -> str:

@@ -18,9 +18,9 @@ class Loss(Module):
     def __init__(self, *, reduction: str = "mean") -> None:
         self.reduction = reduction if reduction == "batchmean" else F.check_reduction(reduction)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         options = {name: getattr(self, name) for name in (*self.options, "reduction")}
-        return type(self).function(*inputs, **options)
+        return type(self).function(*inputs, **named, **options)
 
 
 class L1Loss(Loss):
@@ -78,6 +78,9 @@ class PoissonNLLLoss(Loss):
     def __init__(self, log_input: bool = True, *, eps: float = 1e-8, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.log_input, self.eps = log_input, eps
+
+    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+        return F.poisson_nll_loss(log_input, target, self.log_input, eps=self.eps, reduction=self.reduction)
 
 
 class GaussianNLLLoss(Loss):

@@ -176,7 +176,8 @@ class SGD(Optimizer):
 class Adagrad(Optimizer):
     """w ← w - lr g / (√s + eps), with the sum s of all g²; the learning rate in step t is lr / (1 + (t - 1) lr_decay)
 
-    s starts as initial_accumulator_value. weight_decay · w is added to the gradient; `maximize` ascends.
+    The sum s starts as initial_accumulator_value. weight_decay · w is added to the gradient; `maximize` ascends;
+    `foreach` has no effect.
 
     Reference: Duchi, Hazan and Singer 2011.
 
@@ -200,6 +201,7 @@ class Adagrad(Optimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
     ) -> None:
@@ -212,7 +214,7 @@ class Adagrad(Optimizer):
         if group["weight_decay"]:
             g = g + float(group["weight_decay"]) * w
         t = state.get("step", 0) + 1
-        s = state.get("sum", float(group["initial_accumulator_value"])) + g * g
+        s = state.get("sum", float(self.defaults["initial_accumulator_value"])) + g * g
         lr = float(group["lr"]) / (1 + (t - 1) * float(group["lr_decay"]))
         return lr * g / (xp.sqrt(s) + float(group["eps"])), {"step": t, "sum": s}
 
@@ -229,6 +231,7 @@ class RMSprop(Optimizer):
         momentum: b ← momentum b + g / (√v + eps) replaces the quotient.
         centered: subtract the square of the running mean of g from v, which makes it a variance.
         maximize: ascend.
+        capturable, foreach, differentiable: no effect.
 
     Reference: Hinton 2012; Graves 2013 for `centered`.
 
@@ -251,8 +254,10 @@ class RMSprop(Optimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, **options, centered=centered, maximize=maximize)
