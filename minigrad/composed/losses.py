@@ -79,16 +79,25 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
     if log_target:
         loss = ops.exp(target) * (target - input)
     else:
-        positive = target > 0
-        loss = ops.where(positive, target * ops.log(ops.where(positive, target, 1.0)), 0.0) - target * input
-    return loss.sum() / input.shape[0] if reduction == "batchmean" else reduced(loss, reduction)
+        zero = target == 0
+        loss = target * ops.log(ops.where(zero, 1.0, target)) - target * input
+    return loss.sum() / (input.shape or (1,))[0] if reduction == "batchmean" else reduced(loss, reduction)
 
 
 def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool = True, *, eps: float = 1e-8, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    *,
+    eps: float = 1e-8,
+    reduction: str = "mean",
 ) -> Tensor:
-    """eˣ - t x for x = log rate, or x - t log(x + eps) for the rate x"""
+    """eˣ - t x for x = log rate, or x - t log(x + eps) for the rate x; `full` adds Stirling's log t! where t > 1"""
     loss = ops.exp(input) - target * input if log_input else input - target * ops.log(input + eps)
+    if full:
+        t = ops.where(target > 1, target, 1.0)
+        loss = loss + ops.where(target > 1, t * ops.log(t) - t + 0.5 * ops.log(2 * math.pi * t), 0.0)
     return reduced(loss, reduction)
 
 

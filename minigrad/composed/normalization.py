@@ -58,7 +58,7 @@ def batch_norm(
             raise ValueError(f"batch_norm: expected several values per channel to train, got shape {input.shape}")
         mean = ops.mean(input, dim=dims, keepdim=True)
         variance = ops.mean((input - mean) ** 2, dim=dims, keepdim=True)
-        if running_mean is not None and running_var is not None:
+        if running_mean is not None and running_var is not None and n:
             with no_grad():
                 running_mean.mul_(1 - momentum).add_(momentum * ops.reshape(mean, (-1,)))
                 running_var.mul_(1 - momentum).add_(momentum * var(input.detach(), dims))

@@ -67,11 +67,13 @@ class BatchNorm1d(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = "float32",
+        *,
+        bias: bool = True,
     ) -> None:
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = Parameter(ones(num_features, device=device, dtype=dtype)) if affine else None
-        self.bias = Parameter(zeros(num_features, device=device, dtype=dtype)) if affine else None
+        self.bias = Parameter(zeros(num_features, device=device, dtype=dtype)) if affine and bias else None
         track = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, device=device, dtype=dtype) if track else None)
         self.register_buffer("running_var", ones(num_features, device=device, dtype=dtype) if track else None)
@@ -91,7 +93,7 @@ class BatchNorm1d(Module):
         return batch_norm(input, *running, self.weight, self.bias, self.training, momentum or 0.0, self.eps)
 
     def extra_repr(self) -> str:
-        affine = f"affine={self.affine}, bias={self.affine}"
+        affine = f"affine={self.affine}, bias={self.bias is not None}"
         options = f"momentum={self.momentum}, {affine}, track_running_stats={self.track_running_stats}"
         return f"{self.num_features}, eps={self.eps}, {options}"
 

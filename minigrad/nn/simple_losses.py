@@ -73,14 +73,14 @@ class KLDivLoss(Loss):
 class PoissonNLLLoss(Loss):
     """Negative log-likelihood of a Poisson distribution; see `functional.poisson_nll_loss`."""
 
-    function, options = staticmethod(F.poisson_nll_loss), ("log_input", "eps")
-
-    def __init__(self, log_input: bool = True, *, eps: float = 1e-8, reduction: str = "mean") -> None:
+    def __init__(
+        self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean"
+    ) -> None:
         super().__init__(reduction=reduction)
-        self.log_input, self.eps = log_input, eps
+        self.log_input, self.full, self.eps = log_input, full, eps
 
     def forward(self, log_input: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
-        return F.poisson_nll_loss(log_input, target, self.log_input, eps=self.eps, reduction=self.reduction)
+        return F.poisson_nll_loss(log_input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction)
 
 
 class GaussianNLLLoss(Loss):
