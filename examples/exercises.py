@@ -268,7 +268,8 @@ def check(number: str, text: str) -> bool:
     try:
         code = compile(text, "the answer", "eval")
         mg.manual_seed(0)
-        return EXERCISES[number](lambda **letters: eval(code, {"mg": mg, "math": math, **letters}))
+        names = {"mg": mg, "math": math}
+        return EXERCISES[number](lambda **letters: eval(code, {**names, **letters}))  # nosec B307 # the reader typed it
     except Exception as error:
         raise LessonError(f"{number}: the answer {text!r} does not work, {type(error).__name__}: {error}") from None
 

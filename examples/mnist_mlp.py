@@ -85,7 +85,8 @@ def main() -> None:
         for epoch in run.epochs():
             batches.epoch = epoch  # the order of the images depends on the seed and on this number
             with run.timed():
-                train_one_epoch(model, progress(batches, f"epoch {epoch + 1}"), optimizer, options.dtype)
+                todo = run.remaining(progress(batches, f"epoch {epoch + 1}"))  # without those before a --resume
+                train_one_epoch(model, todo, optimizer, options.dtype)
             run.add(*evaluate(model, train_batches, options.dtype), *evaluate(model, test_batches, options.dtype))
     run.finish(train, test_batches)
 

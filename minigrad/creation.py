@@ -293,5 +293,7 @@ def set_rng_state(new_state: Tensor) -> None:
     try:
         fresh.bit_generator.state = json.loads(bytes(new_state.tolist()))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"set_rng_state: expected a Tensor of get_rng_state(), got {new_state!r}") from error
+        is_tensor = isinstance(new_state, Tensor)
+        got = f"another {new_state.shape} {new_state.dtype}" if is_tensor else type(new_state).__name__
+        raise ValueError(f"set_rng_state: expected a Tensor of get_rng_state(), got {got}") from error
     random.set_generator(fresh)

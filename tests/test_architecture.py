@@ -1,6 +1,7 @@
 """The structure of the package: import order, the reader's path, names, and what an import may load."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,19 @@ ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A file imports only from rooms before its own; in autograd also only from files before itself.
-ORDER = ["left_out", "backend", "autograd", "ops", "creation", "generator", "legacy_types", "composed", "nn", "optim"]
+ORDER = [
+    "left_out",
+    "files",
+    "backend",
+    "autograd",
+    "ops",
+    "creation",
+    "generator",
+    "legacy_types",
+    "composed",
+    "nn",
+    "optim",
+]
 ORDER += ["data", "utils", "vision", "accelerator", "backends", "serialization", "testing", "jit", "viz"]
 ORDER += ["__init__", "__main__"]
 AUTOGRAD = [
@@ -137,7 +150,6 @@ def test_graph_needs_no_tensor_and_no_array_library():
         "minigrad.backend",
         "minigrad.autograd",
         "minigrad.autograd.grad_mode",
-        "minigrad.autograd.hooks",
         "minigrad.autograd.version_counter",
     }
 
@@ -209,3 +221,21 @@ def test_public_names_have_docstrings():
         if ast.get_docstring(node) is None and node.name not in inherited
     ]
     assert not missing
+
+
+def writes(path):
+    """The lines of a file that write a file by another way than `write_atomically`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            texts = [value.value for value in ast.walk(node) if isinstance(value, ast.Constant)]
+            modes = [text for text in texts if isinstance(text, str) and re.fullmatch("[wax+]b?[+]?", text)]
+            if name in {"write_text", "write_bytes"} or (name == "open" and modes):
+                yield node.lineno
+
+
+def test_every_file_is_written_by_one_function():
+    found = {
+        path.relative_to(ROOT).as_posix() for path in [*FILES, *(ROOT / "examples").rglob("*.py")] if [*writes(path)]
+    }
+    assert found == {"minigrad/files.py"}

@@ -2,15 +2,17 @@
 
 import json
 import os
+import random
 import struct
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import minigrad as mg
 from minigrad import nn
 from minigrad import serialization as checkpoint
-from minigrad.serialization import CheckpointError
+from minigrad.serialization import CheckpointError, load_with_notes, save_with_notes
 
 
 def model():
@@ -69,6 +71,63 @@ def test_corrupt_weights_file_raises_with_its_name(tmp_path, damage):
     )
     with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
         mg.load(path)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "weights"
+    mg.save({**model().state_dict(), "none": mg.zeros(0, 3), "step": mg.tensor(3), "flag": mg.tensor([True])}, path)
+    whole = path.read_bytes()
+    bits = range(0, 8 * len(whole), 1 if settings().max_examples >= 1000 else 7)
+    for bit in bits:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError) as caught:
+            mg.load(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_edited_files_load_unchanged_or_not_at_all(tmp_path):
+    path, edits = tmp_path / "weights", random.Random(0)
+    mg.save(model().state_dict(), path)
+    whole, expected = path.read_bytes(), {name: value.tolist() for name, value in mg.load(path).items()}
+    messages = []
+    for _ in range(2000 if settings().max_examples >= 1000 else 200):
+        damaged, at = bytearray(whole), edits.randrange(len(whole))
+        piece = bytes(edits.randrange(256) for _ in range(edits.randrange(4)))
+        damaged[at : at + edits.randrange(4)] = piece
+        path.write_bytes(damaged)
+        try:
+            assert {name: value.tolist() for name, value in mg.load(path).items()} == expected
+        except CheckpointError as error:
+            messages.append(str(error))
+    assert messages
+    assert not any("\n" in message for message in messages)
+
+
+def test_checksum_is_checked_only_if_it_is_there(tmp_path):
+    from safetensors.numpy import save_file
+
+    for metadata in (None, {"format": "pt"}, {"written by": "minigrad"}):
+        save_file({"x": np.ones(2, dtype="float32")}, tmp_path / "theirs", metadata)
+        assert mg.load(tmp_path / "theirs")["x"].tolist() == [1.0, 1.0]
+
+
+def test_notes_are_stored_with_the_tensors(tmp_path):
+    notes = {"epoch": 3, "name": "é\udcff", "rate": 0.1}
+    save_with_notes({"x": mg.ones(2)}, tmp_path / "x", notes)
+    state, found = load_with_notes(tmp_path / "x")
+    assert (state["x"].tolist(), found) == ([1.0, 1.0], notes)
+    mg.save({"x": mg.ones(2)}, tmp_path / "x")
+    assert load_with_notes(tmp_path / "x")[1] == {}
+
+
+@pytest.mark.parametrize("name", ["__metadata__", "\ud800", "a\udfff"])
+def test_impossible_tensor_name_is_an_error(tmp_path, name):
+    mg.save({"x": mg.ones(2)}, tmp_path / "x")
+    with pytest.raises(ValueError, match="cannot be the name of a Tensor"):
+        mg.save({name: mg.ones(1)}, tmp_path / "x")
+    assert list(mg.load(tmp_path / "x")) == ["x"]
 
 
 def test_missing_weights_file_raises_with_its_name(tmp_path):

@@ -1,7 +1,7 @@
 """The command line of the lessons: shared options, the choice of device and data, and errors in one line.
 
 The exit code is 0 on success, 2 for an option, a device or a file that cannot be used, 1 for a training that failed,
-and 130 after Ctrl-C.
+130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -19,6 +21,7 @@ from minigrad.serialization import CheckpointError
 
 DEVICES = {"numpy": "cpu", "cupy": "cuda"}
 DATASETS = ["mnist", "fashion", "digits"]
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 Item = TypeVar("Item")
 
 
@@ -28,6 +31,15 @@ class LessonError(Exception):
     def __init__(self, message: str, code: int = 2) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that ends the lesson as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number).name
+        self.code = 128 + number
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 def one_line(message: object) -> str:
     """The message without line breaks."""
-    return " ".join(str(message).split())
+    return " ".join(str(message).splitlines())
 
 
 # Types of options
@@ -158,12 +170,16 @@ def describe_error(error: Exception) -> str:
 def run_lesson(lesson: Callable[[], None]) -> NoReturn:
     """Call the lesson and exit; errors that the user can fix become one line on stderr."""
     name = Path(sys.argv[0]).name
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # as stderr, for any file name
     try:
+        stop_on_signals()
         lesson()
         sys.stdout.flush()
         code, message = 0, ""
     except LessonError as error:
         code, message = error.code, str(error)
+    except Stopped as error:
+        code, message = error.code, f"stopped by {error.signal}"
     except KeyboardInterrupt:
         code, message = 130, "stopped by Ctrl-C"
     except BrokenPipeError:  # the reader of the output, such as `head`, has exited
@@ -176,5 +192,19 @@ def run_lesson(lesson: Callable[[], None]) -> NoReturn:
     except MemoryError as error:
         code, message = 2, f"not enough memory: {error}; try smaller layers or batches"
     if message:
-        print(f"{name}: {one_line(message)}", file=sys.stderr)
+        with suppress(OSError):  # after SIGHUP there may be no terminal
+            print(f"{name}: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def stop_on_signals() -> None:
+    """Raise `Stopped` on SIGTERM and SIGHUP, unless they are ignored, as by nohup."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, raise_stopped)
+
+
+def raise_stopped(number: int, frame: object) -> NoReturn:
+    for each in STOP_SIGNALS:  # a closing terminal may send more than one
+        signal.signal(each, lambda number, frame: None)
+    raise Stopped(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from .cli import Parser, add_common, add_dataset, float_in_range, int_in_range
@@ -38,7 +39,16 @@ def parse_options(lesson: str | None) -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float_in_range(), help="pulls the weights to 0 (default 0; adamw 0.01)")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default float32")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write metrics, weights and plots to this folder")
-    parser.add_argument("--resume", action="store_true", help="continue the run in the folder of --out")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="continue the run in the folder of --out")
+    again.add_argument("--overwrite", action="store_true", help="replace the run in the folder of --out")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=float_in_range(),
+        default=math.inf,
+        metavar="SECONDS",
+        help="write a checkpoint also within an epoch (default: after each epoch)",
+    )
     parser.add_argument(
         "--detect-anomaly", action="store_true", help="name the op and the line of the first NaN or inf (slow)"
     )
@@ -47,6 +57,10 @@ def parse_options(lesson: str | None) -> argparse.Namespace:
     options = parser.parse_args()
     if options.resume and not options.out:
         parser.error("argument --resume: needs --out DIR, the folder of the run to continue")
+    if options.overwrite and not options.out:
+        parser.error("argument --overwrite: needs --out DIR, the folder to write to")
+    if options.checkpoint_every < math.inf and not options.out:
+        parser.error("argument --checkpoint-every: needs --out DIR, the folder of the checkpoint")
     if options.momentum is not None and options.optimizer != "sgd":
         parser.error(f"argument --momentum: only sgd has it, and the optimizer is {options.optimizer}")
     return options

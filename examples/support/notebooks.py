@@ -18,6 +18,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(FOLDER))  # this file is also run as a script
 
+from minigrad.files import write_atomically  # noqa: E402
 from support.cli import LessonError, Parser, run_lesson  # noqa: E402
 
 LESSONS = [
@@ -114,10 +115,10 @@ def main() -> None:
             raise LessonError(
                 f"notebooks need more packages ({error}): pip install nbformat nbclient ipykernel"
             ) from None
-        from nbformat import write
+        from nbformat import writes
 
         path = options.out / f"{lesson}.ipynb"
-        write(book, path)
+        write_atomically(path, writes(book).encode())
         print(path, flush=True)
 
 

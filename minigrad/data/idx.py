@@ -19,6 +19,7 @@ import zlib
 from typing import Any, BinaryIO
 
 from .. import backend
+from ..files import reading
 
 CHUNK = 1 << 20
 
@@ -49,26 +50,59 @@ def read(path: str, shape: tuple[int, ...], md5: str | None = None) -> Any:
     import gzip  # here, to keep `import minigrad` quick
 
     try:
-        with open(path, "rb") as file:
+        with reading(path) as file:
+            source = HashingReader(file)
             if not path.endswith(".gz"):
-                array = _parse(path, file, shape, os.fstat(file.fileno()).st_size)
-            elif file.read(2) != b"\x1f\x8b":
+                array = _parse(path, source, shape, os.fstat(file.fileno()).st_size)
+            elif source.peek(2) != b"\x1f\x8b":
                 raise corrupt_file_error(path, "expected a gzip file, got other content")
             else:
-                file.seek(0)
-                with gzip.GzipFile(fileobj=file) as stream:
+                with gzip.GzipFile(fileobj=source) as stream:  # type: ignore[call-overload]
                     array = _parse(path, stream, shape)
-            if md5 is not None and (found := _md5(file)) != md5:
+            if md5 is not None and (found := source.md5()) != md5:
                 raise corrupt_file_error(path, f"expected MD5 sum {md5}, got {found}")
     except DataError:
         raise
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise corrupt_file_error(path, f"its compressed data are truncated or broken ({error})") from error
+    except EOFError as error:
+        raise corrupt_file_error(path, f"truncated, as by a download that was cut off, or broken ({error})") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise corrupt_file_error(path, f"its compressed data are broken ({error})") from error
     except FileNotFoundError as error:
         raise DataNotFoundError(f"{path}: file not found") from error
-    except (OSError, ValueError) as error:  # ValueError: no file can have this name
-        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        shown = path if path.isprintable() else ascii(path)
+        raise DataError(f"{shown}: cannot be read: {error.strerror or error}") from error
     return array
+
+
+class HashingReader:
+    """A file that is read once: the bytes that are parsed are those of the MD5 sum."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.hash = hashlib.md5(usedforsecurity=False)
+        self.peeked = b""
+
+    def peek(self, size: int) -> bytes:
+        """The first bytes, which `read` returns again."""
+        self.peeked = self.file.read(size)
+        self.hash.update(self.peeked)
+        return self.peeked
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; at the end b""."""
+        if self.peeked:
+            chunk, self.peeked = self.peeked[:size], self.peeked[size:]
+            return chunk
+        chunk = self.file.read(size)
+        self.hash.update(chunk)
+        return chunk
+
+    def md5(self) -> str:
+        """The MD5 sum of the whole file, whose rest is read."""
+        while self.read(CHUNK):
+            pass
+        return self.hash.hexdigest()
 
 
 def corrupt_file_error(path: str, problem: str) -> DataError:
@@ -84,7 +118,7 @@ def _parse(path: str, stream: Any, shape: tuple[int, ...], length: int | None = 
         raise corrupt_file_error(path, f"{expected}, got {_describe_magic(magic)}")
     header = stream.read(4 * len(shape))
     if len(header) != 4 * len(shape):
-        raise corrupt_file_error(path, "truncated within its header")
+        raise corrupt_file_error(path, "truncated within its header, as by a download that was cut off")
     found = struct.unpack(f">{len(shape)}I", header)
     if found != shape:
         swapped = struct.unpack(f"<{len(shape)}I", header) == shape
@@ -103,7 +137,8 @@ def _parse(path: str, stream: Any, shape: tuple[int, ...], length: int | None = 
             if not stream.read(1):  # at the end of a gzip file this also compares its CRC-32
                 return array.reshape(shape)
             rest = "more"
-    raise corrupt_file_error(path, f"expected {size} bytes after its header, got {rest}")
+    cut = ": truncated, as by a download that was cut off" if isinstance(rest, int) and rest < size else ""
+    raise corrupt_file_error(path, f"expected {size} bytes after its header, got {rest}{cut}")
 
 
 def _describe_magic(magic: bytes) -> str:
@@ -119,11 +154,3 @@ def _describe_magic(magic: bytes) -> str:
 def format_shape(shape: tuple[int, ...]) -> str:
     """A shape as "60000 x 28 x 28"."""
     return " x ".join(map(str, shape))
-
-
-def _md5(file: BinaryIO) -> str:
-    file.seek(0)
-    md5 = hashlib.md5(usedforsecurity=False)
-    while chunk := file.read(CHUNK):
-        md5.update(chunk)
-    return md5.hexdigest()

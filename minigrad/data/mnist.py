@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
 from .. import backend
 from ..autograd.tensor import Tensor
+from ..files import reading, write_atomically
 from . import idx
 from .idx import DataError, DataNotFoundError
 from .images import ImageDataset
@@ -112,11 +114,17 @@ class MNIST(ImageDataset):
         try:
             os.makedirs(self.raw_folder, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="download-", dir=os.path.join(self.root, self.folder)) as fresh:
-                downloaded = getattr(datasets, self.folder)(
-                    fresh, download=True, **self._torchvision_options
-                ).raw_folder
+                try:
+                    downloaded = getattr(datasets, self.folder)(
+                        fresh, download=True, **self._torchvision_options
+                    ).raw_folder
+                except Exception as error:
+                    cut = ", ".join(sorted(truncated_files(fresh)))
+                    reason = str(error).strip()
+                    raise DataError(f"{reason}; the download of {cut} was cut off" if cut else reason) from error
                 for file in sorted(os.listdir(downloaded)):
-                    os.replace(os.path.join(downloaded, file), os.path.join(self.raw_folder, file))
+                    with reading(os.path.join(downloaded, file)) as source:
+                        write_atomically(os.path.join(self.raw_folder, file), source.read())
         except Exception as error:  # from torchvision, the network or the disk
             reason = " ".join(str(error).split())
             raise DataError(
@@ -194,6 +202,26 @@ class EMNIST(MNIST):
 
     def _part(self, part: str) -> str:
         return f"emnist-{self.split}-{'test' if part == 't10k' else part}"
+
+
+def truncated_files(folder: str) -> list[str]:
+    """The names of the gzip files below a folder that end too early."""
+    return [name for parent, _, names in os.walk(folder) for name in names if is_truncated(os.path.join(parent, name))]
+
+
+def is_truncated(path: str) -> bool:
+    """Whether a file is the beginning of a gzip file."""
+    import gzip
+
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(idx.CHUNK):
+                pass
+    except EOFError:
+        return True
+    except (OSError, zlib.error):  # another file, or broken in another way
+        return False
+    return False
 
 
 def import_torchvision() -> Any:

@@ -265,7 +265,7 @@ def compile_function(source: str, constants: dict[str, Any]) -> Callable[..., An
     """The function that the source defines. Tracebacks and debuggers show its lines."""
     filename = next(filenames)
     names = dict(constants)
-    exec(compile(source, filename, "exec"), names)
+    exec(compile(source, filename, "exec"), names)  # nosec B102 # the source is made of names of ops
     _, function = names.popitem()
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     weakref.finalize(function, linecache.cache.pop, filename, None)

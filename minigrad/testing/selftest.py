@@ -175,7 +175,7 @@ def run_example(row: Row, example: Example, dtype: Any, device: backend.device) 
         return
     g = Tensor(library.from_host(example.g.astype(output.dtype)))
     for (i, _), found in zip(differentiable, grad(output, [leaf for _, leaf in differentiable], g)):
-        assert found is not None
+        assert found is not None  # nosec B101 # for mypy
         names = op_named(row.name).array_names
         error = ulps(library.to_host(found.array), example.gradients[i], coarse, [example.g])
         record_error(row, "gradient", error, dtype, f"gradient of {names[i] if names else f'array {i}'}")

@@ -83,7 +83,7 @@ class Call:
     vjp: VJPCall | None = None
 
     def __post_init__(self) -> None:
-        assert self.vertex.node is not None
+        assert self.vertex.node is not None  # nosec B101 # for mypy
         values, vertices = self.recording.values, self.recording.vertices
         self.op, self.kwargs = self.vertex.node.op, self.vertex.node.kwargs
         self.inputs = {position: values[i] for position, i in self.vertex.inputs}

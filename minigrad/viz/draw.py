@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd.tensor import Tensor, grad
+from ..files import write_atomically
 from ..nn.module import Module
 from .collapse import Box, collapse
 from .formatting import number, shape_text
@@ -71,6 +72,7 @@ class Graph:
 
         Raises:
             ValueError: `path` has another ending.
+            OSError: the file cannot be written; an old one is kept.
 
         Example:
             >>> import tempfile
@@ -85,7 +87,7 @@ class Graph:
         texts = {".svg": self.svg, ".dot": self.dot, ".gv": self.dot}
         if path.suffix not in texts:
             raise ValueError(f"graph: expected a path that ends in .svg, .dot or .gv, got {path}; use graph.svg")
-        path.write_text(texts[path.suffix], encoding="utf-8")
+        write_atomically(path, texts[path.suffix].encode())
         return path
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Tensor
 from ..backend import numpy, unravel
+from ..files import write_atomically
 from ..nn.module import Module
 from ..optim import Optimizer
 from .formatting import shape_text
@@ -151,6 +155,7 @@ def player(
         RuntimeError: `loss` has no graph, or backward has freed it.
         TypeError: an argument has a wrong type.
         ValueError: `loss` has more than one number, or its graph more than 300 ops.
+        OSError: the file cannot be written. An old one is then kept, and no step taken.
 
     Example:
         >>> import minigrad as mg
@@ -168,7 +173,38 @@ def player(
             f"player: expected a graph of at most {MAX_OPS} ops, got {ops}; use a smaller model, or draw it "
             "with graph()"
         )
-    recording = record(loss, model, optimizer, names)
+    with undone_on_error(optimizer):
+        recording = record(loss, model, optimizer, names)
+        html, frames = page_of(recording, image, heading)
+        if path is not None:
+            path = Path(path)
+            write_atomically(path, html.encode())
+    return Player(html, recording, frames, path)
+
+
+@contextmanager
+def undone_on_error(optimizer: Optimizer | None) -> Iterator[None]:
+    """Restore parameters, gradients and the optimizer's state if an error is raised: no step without its page."""
+    if not isinstance(optimizer, Optimizer):
+        yield
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    weights = [parameter.detach().clone() for parameter in parameters]
+    gradients = [None if parameter.grad is None else parameter.grad.clone() for parameter in parameters]
+    state = optimizer.state_dict()
+    try:
+        yield
+    except BaseException:
+        with no_grad():
+            for parameter, weight, gradient in zip(parameters, weights, gradients):
+                parameter.copy_(weight)
+                parameter.grad = gradient
+        optimizer.load_state_dict(state)
+        raise
+
+
+def page_of(recording: Recording, image: tuple[int, int] | None, heading: str) -> tuple[str, list[dict[str, Any]]]:
+    """The page of a recording, and its frames."""
     store = ArrayStore()
     frames = Narrator(recording, store.add, image).narrate()
     edges = sorted({(i, vertex.index) for vertex in recording.vertices for _, i in vertex.inputs})
@@ -195,11 +231,7 @@ def player(
         ],
         "edges": [{"from": a, "to": b, "route": route} for (a, b), route in zip(edges, layout.routes)],
     }
-    html = assemble(page)
-    if path is not None:
-        path = Path(path)
-        path.write_text(html, encoding="utf-8")
-    return Player(html, recording, frames.sequence, path)
+    return assemble(page), frames.sequence
 
 
 def assemble(page: dict[str, Any]) -> str:
@@ -209,4 +241,10 @@ def assemble(page: dict[str, Any]) -> str:
     # A "<" could end the <script> element; for JSON its escape is the same text.
     text = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     contents = {"heading": escape(page["heading"]), "style": style, "recording": text, "script": script}
+    contents |= {"style_hash": policy_hash(f"\n{style}"), "script_hash": policy_hash(f"\n{script}")}
     return re.sub(r"\{\{(\w+)\}\}", lambda mark: contents[mark[1]], html)
+
+
+def policy_hash(source: str) -> str:
+    """The hash by which a Content-Security-Policy allows an inline <style> or <script> of this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -108,7 +108,10 @@ function paint(canvas, id) {
 // ---- small tools
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "style") element.style.cssText = value; // the content security policy forbids the attribute
+    else if (value !== undefined) element.setAttribute(name, value);
+  }
   element.append(...children);
   return element;
 }

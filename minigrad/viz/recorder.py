@@ -82,7 +82,7 @@ def record_vjps(
     node: Node, vertex: Vertex, targets: dict[int, int], shapes: list[tuple[int, ...]], calls: list[VJPCall]
 ) -> None:
     """Wrap the VJPs of a node, so that each call is appended to `calls`."""
-    assert node.vjps is not None
+    assert node.vjps is not None  # nosec B101 # for mypy
 
     def recording_vjp(position: int, vjp: VJP) -> VJP:
         core_ndim = None if node.op.variadic else node.op.core_ndim[position]

@@ -104,7 +104,7 @@ def trace(loss: Tensor, model: Module | None = None, names: Mapping[str, Tensor]
     first_loss = next((t for t in outputs if t.grad_fn.op.name in LOSSES), loss)  # type: ignore[union-attr]
     for tensor in outputs:
         node = tensor.grad_fn
-        assert node is not None
+        assert node is not None  # nosec B101 # for mypy
         for x in node.inputs:
             if isinstance(x, Tensor) and key(x) not in index_of:
                 add(x, "parameter" if x.requires_grad or id(x) in parameters else "data")

@@ -788,8 +788,8 @@ def test_impossible_path_is_a_data_error(path):
 def test_corrupt_gzip_file_raises(tmp_path):
     path, whole = tmp_path / "images.gz", gzip.compress(CONTENT["train-images-idx3-ubyte"])
     cases = {
-        "compressed data are truncated or broken": whole[:2000] + whole[2008:],
-        "truncated or broken .*end-of-stream": whole[:-50],
+        "cut off, or broken": whole[:2000] + whole[2008:],
+        "truncated, as by a download that was cut off.*end-of-stream": whole[:-50],
         "expected a gzip file": CONTENT["train-images-idx3-ubyte"],
         "broken \\(CRC": whole[:-8] + b"\0\0\0\0" + whole[-4:],
     }
@@ -888,3 +888,60 @@ def test_accuracy_rejects_other_shapes_and_dtypes(scores, labels, error):
 def test_accuracy_rejects_two_devices():
     with pytest.raises(RuntimeError, match="one device"):
         accuracy(minigrad.zeros(3, 2), minigrad.zeros(3, dtype=int).to("strict"))
+
+
+def test_sum_and_elements_are_of_one_read(tmp_path, monkeypatch):
+    """A file that is replaced between two reads would have the sum of one and the elements of the other."""
+    path, content = tmp_path / "labels.gz", gzip.compress(header(0x801, 5) + bytes(5))
+    path.write_bytes(content)
+    opened, real = [], open
+
+    def record(file, *args, **options):
+        opened.append(file)
+        return real(file, *args, **options)
+
+    monkeypatch.setattr("builtins.open", record)
+    seeks = []
+    monkeypatch.setattr(idx.HashingReader, "seek", lambda *args: seeks.append(args), raising=False)
+    idx.read(str(path), (5,), hashlib.md5(content, usedforsecurity=False).hexdigest())
+    assert (opened, seeks) == ([str(path)], [])
+
+
+@pytest.mark.parametrize("split", [2, 10, 100, 4000])
+def test_gzip_members_are_read_as_one_file(tmp_path, split):
+    content, path = CONTENT["train-images-idx3-ubyte"], tmp_path / "images.gz"
+    packed = gzip.compress(content[:split]) + gzip.compress(b"") + gzip.compress(content[split:]) + bytes(7)
+    path.write_bytes(packed)
+    md5 = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+    assert idx.read(str(path), (6, 28, 28), md5).tobytes() == content[16:]
+
+
+@pytest.mark.parametrize("name", ["plain", "packed.gz"])
+def test_cut_download_is_called_one(tmp_path, name):
+    content, path = CONTENT["train-images-idx3-ubyte"], tmp_path / name
+    content = gzip.compress(content) if name.endswith(".gz") else content
+    for length in (5, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError, match=r"truncated.*, as by a download that was cut off"):
+            idx.read(str(path), (6, 28, 28))
+
+
+def test_file_modified_while_read_is_an_error(tmp_path, monkeypatch):
+    path, parse = tmp_path / "labels", idx._parse
+    path.write_bytes(header(0x801, 5) + bytes(5))
+
+    def parse_and_append(*args):
+        found = parse(*args)
+        with open(path, "ab") as file:
+            file.write(b"more")
+        return found
+
+    monkeypatch.setattr(idx, "_parse", parse_and_append)
+    with pytest.raises(DataError, match="modified while it was read"):
+        idx.read(str(path), (5,))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_impossible_file_name_is_a_data_error(name):
+    with pytest.raises(DataError, match="no file can have this name"):
+        idx.read(name, (1,))

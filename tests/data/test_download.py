@@ -115,6 +115,7 @@ def test_interrupted_download_leaves_nothing(source, tmp_path):
     mirror.broken = True
     with pytest.raises(DataError, match=f"{cls.__name__}: the download to .* failed: .*try again") as caught:
         cls(tmp_path, download=True)
+    assert "; the download of train-images-idx3-ubyte.gz was cut off; try again" in str(caught.value)
     assert list((tmp_path / cls.__name__ / "raw").iterdir()) == []
     assert "train-images-idx3-ubyte.gz" in str(caught.value)
     mirror.broken = False

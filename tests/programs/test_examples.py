@@ -148,7 +148,8 @@ def test_out_writes_history_metadata_and_plots(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mistakes.png").write_text("an earlier run")
     options = (
-        "--hidden 32 16 --epochs 3 --batch-size 50 --lr 0.01 --optimizer adamw --dtype float64 --seed 7 --out runs"
+        "--hidden 32 16 --epochs 3 --batch-size 50 --lr 0.01 --optimizer adamw --dtype float64 --seed 7 --out runs "
+        "--overwrite"
     )
     text = succeeds(run(tmp_path, "mnist_mlp", *options.split()))
     written = {file.name for file in (tmp_path / "runs").iterdir()}

@@ -102,7 +102,7 @@ OLD, NEW = {"x": mg.ones(300)}, {"x": mg.zeros(300)}
 
 def test_save_is_open_write_flush_fsync_close_rename(tmp_path):
     steps = steps_of(lambda: mg.save(NEW, tmp_path / "weights"))
-    assert steps == ["open", "write", "flush", "fsync", "close", "replace"]
+    assert steps == ["open", "write", "flush", "fsync", "close", "replace", "fsync"]  # the last one: of the folder
 
 
 @pytest.mark.parametrize("fault", [*map(failing, FAULTS), short], ids=["ENOSPC", "EIO", "short"])
@@ -118,7 +118,16 @@ def test_failed_save_leaves_only_the_old_file(tmp_path, at, fault):
     assert mg.load(path)["x"].tolist() == NEW["x"].tolist()
 
 
-@pytest.mark.parametrize("at", range(6))
+def test_save_reports_a_folder_that_cannot_be_flushed(tmp_path):
+    path = tmp_path / "weights"
+    mg.save(OLD, path)
+    with pytest.raises(OSError, match="Input/output"):
+        with_fault(lambda: mg.save(NEW, path), 6, failing(errno.EIO))
+    assert mg.load(path)["x"].tolist() == NEW["x"].tolist()  # not yet durable, but whole
+    assert os.listdir(tmp_path) == ["weights"]
+
+
+@pytest.mark.parametrize("at", range(7))
 @pytest.mark.parametrize("half", [False, True], ids=["before", "within or after"])
 def test_crash_in_save_leaves_the_old_file_or_the_new(tmp_path, at, half):
     def crash(name: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -136,9 +145,10 @@ def test_crash_in_save_leaves_the_old_file_or_the_new(tmp_path, at, half):
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     found = mg.load(path)["x"].tolist()
-    assert found == (NEW if at == 5 and half else OLD)["x"].tolist()
+    assert found == (NEW if at == 6 or (at == 5 and half) else OLD)["x"].tolist()
     mg.save(NEW, path)
     assert mg.load(path)["x"].tolist() == NEW["x"].tolist()
+    assert os.listdir(tmp_path) == ["weights"]
 
 
 @pytest.mark.parametrize("part", [0, 0.001, 0.01, 0.1, 0.5, 0.999])

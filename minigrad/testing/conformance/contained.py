@@ -6,7 +6,7 @@ import json
 import os
 import queue
 import signal
-import subprocess
+import subprocess  # nosec B404 # for the call below
 import sys
 import threading
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class EngineProcess:
         root = Path(__file__).resolve().parents[3]
         checkout = [] if root.name in ("site-packages", "dist-packages") else [str(root)]
         path = os.pathsep.join([*checkout, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # nosec B603 # no shell; this Python and this package
             [sys.executable, "-m", "minigrad.testing.conformance.child", self.engine],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,7 +63,7 @@ class EngineProcess:
 
     def reply(self, patience: float) -> dict[str, Any] | str:
         """The next reply, or what went wrong instead."""
-        assert self.process is not None
+        assert self.process is not None  # nosec B101 # for mypy
         try:
             line = self.replies.get(timeout=patience)
         except queue.Empty:
@@ -91,8 +91,8 @@ class EngineProcess:
 
     def request(self, requirement: str, parts: Sequence[str]) -> None:
         """Send a request."""
-        assert self.process is not None
-        assert self.process.stdin is not None
+        assert self.process is not None  # nosec B101 # for mypy
+        assert self.process.stdin is not None  # nosec B101 # for mypy
         message = {"requirement": requirement, "parts": parts, "seed": self.seed, "thorough": self.thorough}
         try:
             self.process.stdin.write(json.dumps(message) + "\n")
