@@ -201,22 +201,40 @@ def float_dtype(name: str, dtype: Any) -> backend.DType:
 
 
 def randn(
-    *shape: Any, size: Any = None, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = float32,
+    generator: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the normal distribution with mean 0 and variance 1."""
     shape, dtype = shape_of(shape, size), float_dtype("randn", dtype)
-    return draw(lambda: random.generator().standard_normal(shape, dtype=dtype), device, requires_grad)
+    return draw(lambda: random.source(generator).standard_normal(shape, dtype=dtype), device, requires_grad)
 
 
 def rand(
-    *shape: Any, size: Any = None, dtype: Any = float32, device: Any = None, requires_grad: bool = False
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = float32,
+    generator: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the uniform distribution on [0, 1)."""
     shape, dtype = shape_of(shape, size), float_dtype("rand", dtype)
-    return draw(lambda: random.generator().random(shape, dtype=dtype), device, requires_grad)
+    return draw(lambda: random.source(generator).random(shape, dtype=dtype), device, requires_grad)
 
 
-def randint(low: Any = None, high: Any = None, size: Any = None, *, dtype: Any = int64, device: Any = None) -> Tensor:
+def randint(
+    low: Any = None,
+    high: Any = None,
+    size: Any = None,
+    *,
+    dtype: Any = int64,
+    generator: Any = None,
+    device: Any = None,
+) -> Tensor:
     """Random integers from the uniform distribution on [low, high); `randint(high, size)` starts at 0.
 
     Raises:
@@ -241,13 +259,13 @@ def randint(low: Any = None, high: Any = None, size: Any = None, *, dtype: Any =
     if high <= low:
         raise ValueError(f"randint: expected low < high, got {low} and {high}")
     from_python([low, high - 1], dtype)  # checks the range
-    return draw(lambda: random.below(random.generator().integers(low, high, shape), high, dtype), device)
+    return draw(lambda: random.below(random.source(generator).integers(low, high, shape), high, dtype), device)
 
 
-def randperm(n: int, *, device: Any = None) -> Tensor:
+def randperm(n: int, *, generator: Any = None, device: Any = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64."""
     (length,) = shape_of((n,))
-    return draw(lambda: random.generator().permutation(length), device)
+    return draw(lambda: random.source(generator).permutation(length), device)
 
 
 def get_rng_state() -> Tensor:

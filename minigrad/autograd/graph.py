@@ -25,7 +25,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from ..backend import as_array
-from . import version_counter
+from . import hooks, version_counter
 from .grad_mode import current_monitor
 from .version_counter import clock, line_of_write, written_since
 
@@ -120,7 +120,7 @@ def backward_pass(
         accumulate(y, g)
     while queue:
         _, y, node = heappop(queue)
-        g = total.pop(y)  # complete: all nodes that used y are newer, so they have already been processed
+        g = hooks.apply_hooks(y, total.pop(y))  # complete: all nodes that used y are newer, so they have been processed
         if y._retains_grad or y in keep:
             retained.append((y, g))
         if node.vjps is None:
@@ -142,4 +142,4 @@ def backward_pass(
                 accumulate(x, dx)
         if not retain_graph:
             node.inputs, node.vjps = (), None  # frees the arrays that they hold
-    return [*retained, *total.items()]  # only leaves are left in `total`
+    return [*retained, *zip(total, map(hooks.apply_hooks, total, total.values()))]  # only leaves are left in `total`

@@ -13,6 +13,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import backend
+from ..left_out import left_out
 from .errors import ShapeError
 from .indexing import check_bounds, index_steps
 from .version_counter import clock
@@ -70,6 +71,20 @@ class TensorMethods:
     detach: Any
     __array_ufunc__ = None  # makes NumPy call `Tensor.__radd__` for `array + tensor`
     __hash__ = object.__hash__  # by identity, although == compares elements
+
+    if TYPE_CHECKING:  # the methods that composed/ adds
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            raise left_out("Tensor", name)
 
     # Arithmetic; written out, because a training step calls these operators most
     def __add__(self, other: Any) -> Tensor:

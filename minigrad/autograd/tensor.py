@@ -14,8 +14,9 @@ from .commit import commit
 from .errors import ShapeError
 from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, backward_pass
+from .hooks import RemovableHandle
 from .indexing import check_bounds, index_steps
-from .methods import TensorMethods
+from .methods import OPS, TensorMethods
 from .version_counter import bump_version, clock, memory_of, tick, written_since
 
 
@@ -35,6 +36,7 @@ class Tensor(TensorMethods):
     _grad: Tensor | None = None
     grad_fn: Node | None = None
     _retains_grad = False
+    _hooks: dict[int, Any] | None = None
     _assigned = -1  # when `data` was assigned
     _value_range: tuple[int, int, int] | None = None  # (minimum, maximum, time), if a DataLoader computed them
 
@@ -141,13 +143,38 @@ class Tensor(TensorMethods):
         """What a copy or a pickle contains. Raises RuntimeError for a Tensor that an op computed."""
         if self.grad_fn is not None:
             raise RuntimeError("copy: only leaf Tensors can be copied or pickled; use x.detach().clone()")
-        return {name: value for name, value in vars(self).items() if name not in ("_assigned", "_value_range")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_assigned", "_hooks", "_value_range")
+        }
 
     def retain_grad(self) -> None:
         """Keep `grad` of a Tensor that is not a leaf. Raises RuntimeError if no gradient flows to it."""
         if not self._requires_grad:
             raise RuntimeError("retain_grad: this Tensor does not require a gradient")
         self._retains_grad = True
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(dL/dself)` in each backward pass; a Tensor that it returns replaces the gradient.
+
+        Returns:
+            A handle; `handle.remove()` takes the hook away.
+
+        Raises:
+            RuntimeError: no gradient flows to this Tensor.
+
+        Example:
+            >>> import minigrad as mg
+            >>> x = mg.ones(2, requires_grad=True)
+            >>> handle = x.register_hook(lambda g: g * 10)
+            >>> x.sum().backward()
+            >>> x.grad
+            tensor([10., 10.])
+        """
+        if not self._requires_grad:
+            raise RuntimeError("register_hook: this Tensor does not require a gradient")
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks, hook)
 
     def detach(self) -> Tensor:
         """The same array without its history: gradients do not flow back from it. Memory is shared."""
@@ -240,17 +267,32 @@ class Tensor(TensorMethods):
             raise ShapeError(f"{name}: {error} (got {getattr(other, 'shape', other)} for {self.shape})") from error
         return self
 
+    def _assign(self, symbol: str, name: str, change: Callable[[Any, Any], Any], other: Any) -> Tensor:
+        """The result of `self += other`, to which Python binds the name.
+
+        While ops are recorded, the sum is a new Tensor: an intermediate result may be an input of other ops, whose VJPs
+        need it as it was. A leaf that requires a gradient, and a view of another Tensor, raise as `_update` does.
+        """
+        wanted = isinstance(other, Tensor) and other.requires_grad
+        recorded = self.grad_fn is not None or (wanted and not self.requires_grad)
+        if not (recorded and is_grad_enabled()) or memory_of(self.array) is not self.array:
+            return self._update(symbol, change, other)
+        y = OPS[name](self, other)
+        if y.shape != self.shape:
+            raise ShapeError(f"{symbol}: expected a result of shape {self.shape}, got {y.shape}; use x = x + y")
+        return y.to(dtype=self.dtype)
+
     def __iadd__(self, other: Any) -> Tensor:
-        return self._update("+=", operator.iadd, other)
+        return self._assign("+=", "add", operator.iadd, other)
 
     def __isub__(self, other: Any) -> Tensor:
-        return self._update("-=", operator.isub, other)
+        return self._assign("-=", "sub", operator.isub, other)
 
     def __imul__(self, other: Any) -> Tensor:
-        return self._update("*=", operator.imul, other)
+        return self._assign("*=", "mul", operator.imul, other)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return self._update("/=", operator.itruediv, other)
+        return self._assign("/=", "div", operator.itruediv, other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         *select, last = index_steps(self.array, index)

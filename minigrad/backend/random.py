@@ -22,6 +22,11 @@ def generator() -> numpy.random.Generator:
     return _shared
 
 
+def source(given: Any) -> numpy.random.Generator:
+    """The numbers of the argument `generator`, a `minigrad.Generator`; those of the shared generator for None."""
+    return generator() if given is None else given.host
+
+
 def set_generator(new: numpy.random.Generator) -> None:
     """Replace the generator that minigrad draws from."""
     global _shared

@@ -1,10 +1,12 @@
-"""Datasets: the interface, and three datasets made of Tensors or of other datasets."""
+"""Datasets: the interface, and datasets made of Tensors or of other datasets."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from numbers import Integral, Real
 from typing import Any
 
@@ -39,6 +41,55 @@ class Dataset:
 
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__}: a Dataset defines __getitem__(index) and __len__()")
+
+    def __add__(self, other: Any) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+class ConcatDataset(Dataset):
+    """The samples of several datasets, one after the other.
+
+    Example:
+        >>> import minigrad as mg
+        >>> both = mg.data.ConcatDataset([range(3), range(10, 12)])
+        >>> len(both), both[3], both[-1]
+        (5, 10, 11)
+    """
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset: expected at least one dataset, got none")
+        self.cumulative_sizes = [*accumulate(map(len, self.datasets))]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: Any) -> Any:
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"ConcatDataset: expected an index from {-n} to {n - 1}, got {index}")
+        index = index % n
+        which = bisect_right(self.cumulative_sizes, index)
+        return self.datasets[which][index - (self.cumulative_sizes[which - 1] if which else 0)]
+
+
+class IterableDataset(Dataset):
+    """The interface of a dataset of unknown length: `iter(dataset)` yields the samples.
+
+    Example:
+        >>> import minigrad as mg
+        >>> class Squares(mg.data.IterableDataset):
+        ...     def __iter__(self):
+        ...         return (i * i for i in range(5))
+        >>> list(mg.data.DataLoader(Squares(), batch_size=3))
+        [tensor([0, 1, 4]), tensor([ 9, 16])]
+    """
+
+    __len__ = None  # type: ignore[assignment]
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__}: an IterableDataset defines __iter__()")
 
 
 def fetch_batch(dataset: Any, indices: Any) -> Any:
@@ -194,14 +245,17 @@ class Subset(Dataset):
         return fetch_batch(self.dataset, take_rows(wrap(self._array), indices).array)
 
 
-def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None) -> list[Subset]:
+def random_split(
+    dataset: Any, lengths: Sequence[float], generator: Any = None, *, seed: int | None = None
+) -> list[Subset]:
     """Split a dataset at random into one Subset for each of `lengths`.
 
     Args:
         dataset: N samples.
         lengths: numbers of samples with sum N, or fractions with sum 1. A fraction stands for floor(N · fraction)
             samples; the remaining samples go to the first parts, one each.
-        seed: makes the split reproducible; by default the shared generator is used (`manual_seed`).
+        generator: a Generator; by default the shared one (`manual_seed`).
+        seed: makes the split reproducible, in place of a generator.
 
     Raises:
         TypeError: `lengths` are not numbers.
@@ -228,8 +282,8 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
         raise ValueError(f"random_split: expected fractions with sum 1, got {lengths} with sum {sum(lengths)}")
     if sum(counts) != n:
         raise ValueError(f"random_split: expected lengths with sum {n}, the number of samples, got {lengths}")
-    generator = backend.random.generator() if seed is None else backend.random.new_generator(seed)
-    order, stop, subsets = generator.permutation(n).tolist(), 0, []
+    source = backend.random.source(generator) if seed is None else backend.random.new_generator(seed)
+    order, stop, subsets = source.permutation(n).tolist(), 0, []
     for count in counts:
         start, stop = stop, stop + count
         subsets.append(Subset(dataset, order[start:stop]))

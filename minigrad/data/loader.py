@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral, Number
 from typing import Any
 
@@ -10,7 +10,8 @@ from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor
 from ..creation import tensor
-from .dataset import fetch_batch
+from .dataset import fetch_batch, fetch_samples
+from .samplers import BatchSampler, RandomSampler, SequentialSampler
 
 
 class DataLoader:
@@ -24,17 +25,22 @@ class DataLoader:
         dataset: the samples; anything with `__len__` and `__getitem__`.
         batch_size: the number of samples in a batch; the last batch may be smaller.
         shuffle: use a new random order in each epoch.
+        sampler: yields the indices of an epoch, in place of `shuffle`; see `Sampler`.
+        batch_sampler: yields lists of indices, in place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
+        collate_fn: makes a batch of a list of samples; by default `default_collate`.
         drop_last: leave out a last batch that is smaller.
-        seed: makes the orders reproducible: the order of epoch e depends on `seed` and e alone. By default they are
-            drawn from the shared generator (`manual_seed`).
-        num_workers, pin_memory: ignored; for programs written for torch.
+        generator: a Generator to draw the orders from; by default the shared one (`manual_seed`).
+        seed: makes the orders reproducible: the order of epoch e depends on `seed` and e alone.
+        num_workers, pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers:
+            no effect, as all samples are fetched in this process; for programs written for torch.
 
     Attributes:
         epoch: the number of the next epoch, from 0; set it to resume a run.
 
     Raises:
         TypeError: `dataset` is not a dataset, or `batch_size`, `seed` or `epoch` is not an integer.
-        ValueError: one of them is negative, or `batch_size` is 0; or the samples of a batch differ in length or keys.
+        ValueError: one of them is negative, or `batch_size` is 0; arguments exclude each other; or the samples of a
+            batch differ in length or keys.
         ShapeError: the samples of a batch differ in shape.
 
     Example:
@@ -48,44 +54,83 @@ class DataLoader:
         self,
         dataset: Any,
         batch_size: int = 1,
-        shuffle: bool = False,
-        *,
-        drop_last: bool = False,
-        seed: int | None = None,
+        shuffle: bool | None = False,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[list[int]] | None = None,
         num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        seed: int | None = None,
     ) -> None:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        self.dataset = dataset
+        self._iterates = any(kind.__name__ == "IterableDataset" for kind in type(dataset).__mro__)
+        if not self._iterates and not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(
                 f"DataLoader: expected a dataset with __len__ and __getitem__, got {type(dataset).__name__}"
             )
-        self.dataset = dataset
         self.batch_size = check_integer("batch_size", batch_size, 1)
-        self.shuffle = bool(shuffle)
-        self.drop_last = bool(drop_last)
+        self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         self.seed = None if seed is None else check_integer("seed", seed, 0)
-        self.num_workers = num_workers
-        self.pin_memory = pin_memory
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.collate_fn, self.generator = collate_fn, generator
+        if batch_sampler is not None and (self.batch_size != 1 or self.shuffle or sampler is not None or drop_last):
+            raise ValueError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last")
+        if sampler is not None and self.shuffle:
+            raise ValueError("DataLoader: sampler excludes shuffle; use RandomSampler as sampler")
+        if self._iterates and (self.shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError("DataLoader: an IterableDataset has its own order; leave out shuffle and samplers")
+        self.sampler: Any = sampler
+        self.batch_sampler: Any = batch_sampler
+        if sampler is not None:
+            self.batch_sampler = BatchSampler(sampler, self.batch_size, self.drop_last)
+        elif batch_sampler is None and not self._iterates:
+            self.sampler = RandomSampler(dataset, generator=generator) if self.shuffle else SequentialSampler(dataset)
         self.epoch = 0
 
     def __len__(self) -> int:
-        """The number of batches in an epoch."""
+        """The number of batches in an epoch. Raises TypeError for an IterableDataset without a length."""
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)
         n = len(self.dataset)
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        n, order = len(self.dataset), None
+        if self._iterates:
+            return map(self._collate, BatchSampler(self.dataset, self.batch_size, self.drop_last))
+        device, order = getattr(self.dataset, "device", None), None
         if self.shuffle:
             epoch = check_integer("epoch", self.epoch, 0)
-            source = backend.random.generator() if self.seed is None else backend.random.new_generator(self.seed, epoch)
-            order = backend.library(getattr(self.dataset, "device", "cpu")).from_host(source.permutation(n))
+            seed, generator = self.seed, self.generator
+            source = backend.random.source(generator) if seed is None else backend.random.new_generator(seed, epoch)
+            order = backend.library(device or "cpu").from_host(source.permutation(len(self.dataset)))
         self.epoch += 1
-        return self._batches(range(n) if order is None else order, len(self))
+        if self.batch_sampler is None:
+            return self._batches(range(len(self.dataset)) if order is None else order, len(self))
+        on_device = lambda indices: backend.library(device or "cpu").from_host(
+            backend.numpy.array(indices, backend.int64)
+        )
+        return (self._batch(indices if device is None else on_device(indices)) for indices in self.batch_sampler)
 
     def _batches(self, order: Any, count: int) -> Iterator[Any]:
         for i in range(count):
-            batch = fetch_batch(self.dataset, order[i * self.batch_size : (i + 1) * self.batch_size])
-            yield list(batch) if isinstance(batch, tuple) else collate(batch)
+            yield self._batch(order[i * self.batch_size : (i + 1) * self.batch_size])
+
+    def _batch(self, indices: Any) -> Any:
+        if self.collate_fn is not None:
+            return self.collate_fn(fetch_samples(self.dataset, indices))
+        batch = fetch_batch(self.dataset, indices)
+        return list(batch) if isinstance(batch, tuple) else collate(batch)
+
+    def _collate(self, samples: list[Any]) -> Any:
+        return collate(samples) if self.collate_fn is None else self.collate_fn(samples)
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:

@@ -1,11 +1,11 @@
-"""MNIST and FashionMNIST, read from the files and folders that torchvision uses."""
+"""MNIST, and the datasets in its format, read from the files and folders that torchvision uses."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -43,8 +43,9 @@ class MNIST(ImageDataset):
         "5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine",
     ]  # fmt: skip
     folder = "MNIST"
-    _counts: ClassVar = {"train": 60_000, "t10k": 10_000}
-    _md5: ClassVar = {
+    _torchvision_options: Mapping[str, str] = {}
+    _counts: Mapping[str, int] = {"train": 60_000, "t10k": 10_000}
+    _md5: Mapping[str, str | None] = {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
         "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
@@ -77,7 +78,7 @@ class MNIST(ImageDataset):
 
     def _read(self) -> tuple[Any, Any]:
         """The images (N, 28, 28) and labels (N,) of the training or test set."""
-        part = "train" if self.train else "t10k"
+        part = self._part("train" if self.train else "t10k")
         n = self._counts[part]
         data = self._read_file(f"{part}-images-idx3-ubyte", (n, SIDE, SIDE))
         targets = self._read_file(f"{part}-labels-idx1-ubyte", (n,))
@@ -87,6 +88,10 @@ class MNIST(ImageDataset):
                 path, f"expected labels from 0 to {len(self.classes) - 1}, got {targets.max()}"
             )
         return data, targets.astype(backend.int64)
+
+    def _part(self, part: str) -> str:
+        """The name by which the files of a part start."""
+        return part
 
     def _read_file(self, name: str, shape: tuple[int, ...]) -> Any:
         for file in (f"{name}.gz", name):
@@ -110,7 +115,9 @@ class MNIST(ImageDataset):
             os.makedirs(self.raw_folder, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="download-", dir=os.path.join(self.root, self.folder)) as fresh:
                 try:
-                    downloaded = getattr(datasets, self.folder)(fresh, download=True).raw_folder
+                    downloaded = getattr(datasets, self.folder)(
+                        fresh, download=True, **self._torchvision_options
+                    ).raw_folder
                 except Exception as error:
                     cut = ", ".join(sorted(truncated_files(fresh)))
                     reason = str(error).strip()
@@ -134,12 +141,67 @@ class FashionMNIST(MNIST):
         "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ]  # fmt: skip
     folder = "FashionMNIST"
-    _md5: ClassVar = {
+    _md5: Mapping[str, str | None] = {
         "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     }
+
+
+class KMNIST(MNIST):
+    """60,000 cursive Japanese characters to train, 10,000 to test, in `root/KMNIST/raw`; else as MNIST."""
+
+    classes: ClassVar[list[str]] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+    folder = "KMNIST"
+    _md5: Mapping[str, str | None] = {
+        "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
+        "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
+        "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+        "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
+    }
+
+
+DIGITS = list("0123456789")
+UPPER = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+LOWER = list("abcdefghijklmnopqrstuvwxyz")
+DISTINCT = list("abdefghnqrt")  # lower-case letters that do not look like capitals
+
+
+class EMNIST(MNIST):
+    """Handwritten letters and digits, in `root/EMNIST/raw`; else as MNIST. As in torchvision, images are transposed.
+
+    Args:
+        root: the folder of the dataset folders.
+        split: "byclass", "bymerge", "balanced", "letters" (labels 1 to 26), "digits" or "mnist".
+        options: those of MNIST.
+
+    Raises:
+        ValueError: another split; and the errors of MNIST.
+    """
+
+    folder = "EMNIST"
+    splits: ClassVar = {  # the numbers of images to train and to test, and the classes
+        "byclass": (697_932, 116_323, DIGITS + UPPER + LOWER),
+        "bymerge": (697_932, 116_323, DIGITS + UPPER + DISTINCT),
+        "balanced": (112_800, 18_800, DIGITS + UPPER + DISTINCT),
+        "letters": (124_800, 20_800, ["N/A", *LOWER]),
+        "digits": (240_000, 40_000, DIGITS),
+        "mnist": (60_000, 10_000, DIGITS),
+    }
+
+    def __init__(self, root: str | os.PathLike[str], split: str, **options: Any) -> None:
+        if split not in self.splits:
+            raise ValueError(f"EMNIST: expected a split of {', '.join(self.splits)}, got {split!r}")
+        train, test, self.classes = self.splits[split]  # type: ignore[misc]
+        self.split, self._torchvision_options = split, {"split": split}
+        self._counts = {self._part("train"): train, self._part("t10k"): test}
+        kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
+        self._md5 = {f"{part}-{kind}": None for part in self._counts for kind in kinds}
+        super().__init__(root, **options)
+
+    def _part(self, part: str) -> str:
+        return f"emnist-{self.split}-{'test' if part == 't10k' else part}"
 
 
 def truncated_files(folder: str) -> list[str]:

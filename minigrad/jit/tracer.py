@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import backend
+from ..autograd import hooks
 from ..autograd.grad_mode import Block, innermost
 from ..autograd.tensor import Tensor
 from ..autograd.version_counter import memory_of
@@ -270,8 +271,15 @@ def check_random_numbers() -> None:
         reject_foreign_array()
 
 
+def check_hooks() -> None:
+    """Raise RuntimeError in a trace: a replayed step does not call Python."""
+    if active_trace() is not None:
+        reject("the step calls a hook; remove it, or run the step without replay")
+
+
 def register() -> None:
     """Make tracers known to the backend, at the first trace."""
     if TracedArray not in backend.LIBRARY_OF_TYPE:
         backend.LIBRARY_OF_TYPE[TracedArray] = TracedNamespace()  # type: ignore[assignment]
         backend.random.before_use.append(check_random_numbers)
+        hooks.before_use.append(check_hooks)

@@ -1,6 +1,32 @@
 """Modules: layers, losses and containers. `nn.functional` has layers and losses as functions."""
 
-from . import functional, init
+from typing import TYPE_CHECKING, Any
+
+from ..left_out import left_out
+from . import functional, init, utils
+from .activations import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LogSigmoid,
+    Mish,
+    PReLU,
+    ReLU6,
+    SiLU,
+    Softmin,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+    Threshold,
+)
+from .containers import ModuleDict, ParameterList
+from .embedding import Bilinear, Embedding, LazyLinear, Unflatten
 from .layers import (
     Dropout,
     Flatten,
@@ -17,3 +43,25 @@ from .layers import (
 )
 from .losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .module import Module, ModuleList, Parameter
+from .normalization import BatchNorm1d, LayerNorm, RMSNorm
+from .simple_losses import (
+    BCELoss,
+    CosineEmbeddingLoss,
+    CosineSimilarity,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    PairwiseDistance,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+)
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise left_out("torch.nn", name)

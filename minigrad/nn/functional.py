@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor, value_range, wrap
+from ..composed import activation, losses, normalization
+from ..composed.activation import *  # noqa: F403
+from ..composed.linear_algebra import cosine_similarity, pairwise_distance
+from ..composed.losses import *  # noqa: F403
+from ..composed.normalization import *  # noqa: F403
+from ..left_out import left_out
 from ..ops import leaky_relu, linear, log_softmax, relu, sigmoid, softmax, softplus, tanh
 
 __all__ = [  # noqa: RUF022 (by subject)
@@ -23,12 +29,15 @@ __all__ = [  # noqa: RUF022 (by subject)
     "softplus",
     "softmax",
     "log_softmax",
+    "cosine_similarity",
+    "pairwise_distance",
     # Losses
     "cross_entropy",
     "nll_loss",
     "mse_loss",
     "binary_cross_entropy_with_logits",
 ]
+__all__ += activation.__all__ + losses.__all__ + normalization.__all__
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -384,3 +393,9 @@ def check_probability(name: str, p: float, role: str = "a probability") -> float
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: expected {role} from 0 to 1, got {p}")
     return float(p)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise left_out("torch.nn.functional", name)

@@ -114,7 +114,7 @@ class Flatten(Module):
 class Dropout(Module):
     """In training mode y = 0 with probability p, else x / (1 - p); in evaluation mode y = x."""
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         self.p = F.check_probability("Dropout", p)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -125,16 +125,19 @@ class Dropout(Module):
 
 
 class ReLU(Module):
-    """y = max(x, 0)"""
+    """y = max(x, 0); `inplace` has no effect"""
+
+    def __init__(self, inplace: bool = False) -> None:
+        pass
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.relu(input)
 
 
 class LeakyReLU(Module):
-    """y = x if x > 0, else negative_slope · x"""
+    """y = x if x > 0, else negative_slope · x; `inplace` has no effect"""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope = negative_slope
 
     def forward(self, input: Tensor) -> Tensor:

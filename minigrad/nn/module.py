@@ -8,7 +8,9 @@ from itertools import count, repeat
 from reprlib import recursive_repr
 from typing import Any, NamedTuple, TypeVar
 
+from ..autograd import hooks
 from ..autograd.commit import commit
+from ..autograd.hooks import RemovableHandle
 from ..autograd.tensor import Tensor, expect_tensor
 from ..autograd.version_counter import bump_version
 from ..creation import tensor
@@ -66,6 +68,7 @@ class Module:
     """
 
     training = True
+    _hooks: Mapping[str, dict[int, Any]] = {}  # by kind: "forward_pre", "forward", "backward"
     _buffers: Mapping[str, bool] = {}  # the names of the buffers, and whether they are part of the state_dict
 
     def forward(self, *inputs: Any) -> Any:
@@ -73,6 +76,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: a Module defines forward()")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        if self._hooks:
+            return call_with_hooks(self, inputs, options)
         return self.forward(*inputs, **options)
 
     # Attributes
@@ -105,6 +110,18 @@ class Module:
             raise TypeError(f"{type(self).__name__}: expected a Module, got {type(module).__name__}")
         check_name(self, name, new=name not in self._modules)
         setattr(self, name, module)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Assign a parameter to the attribute `name`. Raises KeyError if there is such an attribute."""
+        check_name(self, name, new=True)
+        setattr(self, name, param)
+
+    def get_submodule(self, target: str) -> Module:
+        """The submodule of a dotted name. Raises AttributeError if there is none."""
+        found = dict(self.named_modules())
+        if target not in found:
+            raise AttributeError(f"{type(self).__name__}: has no submodule {target!r}; see named_modules()")
+        return found[target]
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Assign a Tensor that is part of the state, but not a parameter, to the attribute `name`.
@@ -282,6 +299,34 @@ class Module:
         """Cast to float64."""
         return self.to(dtype="float64")
 
+    # Hooks
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, inputs)` before each forward; what it returns, if not None, replaces the inputs."""
+        return self._register_hook("forward_pre", hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, inputs, output)` after each forward; what it returns, if not None, replaces the output.
+
+        Example:
+            >>> import minigrad as mg
+            >>> layer = mg.nn.ReLU()
+            >>> handle = layer.register_forward_hook(lambda module, inputs, output: print(output.shape))
+            >>> y = layer(mg.ones(2, 3))
+            (2, 3)
+        """
+        return self._register_hook("forward", hook)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` in the backward pass, with tuples of dL/dinput and dL/doutput.
+
+        It sees the gradients of the first input and the output, and cannot replace them.
+        """
+        return self._register_hook("backward", hook)
+
+    def _register_hook(self, kind: str, hook: Callable[..., Any]) -> RemovableHandle:
+        self._hooks = {**self._hooks, kind: self._hooks.get(kind, {})}
+        return RemovableHandle(self._hooks[kind], hook)
+
     # Modes and gradients
     def train(self: Self, mode: bool = True) -> Self:
         """Set training mode, here and in all submodules; Dropout is active in it. Returns self."""
@@ -315,6 +360,41 @@ class Module:
         lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self._modules.items()]
         inside = "\n" + "\n".join(lines) + "\n" if lines else self.extra_repr()
         return f"{type(self).__name__}({inside})"
+
+
+def call_with_hooks(module: Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """module.forward(*inputs), with the hooks of the module."""
+    for check in hooks.before_use:
+        check()
+    for hook in list(module._hooks.get("forward_pre", {}).values()):
+        replaced = hook(module, inputs)
+        if replaced is not None:
+            inputs = replaced if isinstance(replaced, tuple) else (replaced,)
+    backward = list(module._hooks.get("backward", {}).values())
+    first: Any = inputs[0] if inputs else None
+    observed = backward and isinstance(first, Tensor) and first.requires_grad
+    if observed:  # a copy: the gradient of the input by this module alone
+        first = first.clone()
+        inputs = (first, *inputs[1:])
+    output = module.forward(*inputs, **options)
+    for hook in list(module._hooks.get("forward", {}).values()):
+        replaced = hook(module, inputs, output)
+        output = output if replaced is None else replaced
+    if backward and isinstance(output, Tensor) and output.requires_grad:
+        if output is first:
+            output = output.clone()
+        latest: list[Any] = []
+
+        def call(grad_input: Any) -> None:
+            for hook in backward:
+                hook(module, (grad_input,), tuple(latest))
+
+        output.register_hook(lambda g: latest.__setitem__(slice(None), [g]))
+        if observed:
+            first.register_hook(call)
+        else:
+            output.register_hook(lambda g: call(None))
+    return output
 
 
 RESERVED = {*vars(Module), *vars(object)}

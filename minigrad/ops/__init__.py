@@ -10,7 +10,10 @@ from .comparison import argmax, argmin, eq, ge, gt, isfinite, isnan, le, lt, ne,
 from .elementwise import abs, cast, clip, clone, div_rounded, exp, log, log1p, maximum, minimum, sqrt, where
 from .linear_algebra import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss, softmax_cross_entropy
+from .order import argsort, cumsum
+from .periodic import cos, sin
 from .reduction import amax, amin, logsumexp, mean, sum
+from .rounding import floor, round
 from .shape import (
     broadcast_to,
     cat,
@@ -25,6 +28,7 @@ from .shape import (
     stack,
     transpose,
 )
+from .special import erf
 
 NUMPY_NAMES = {
     "swapaxes": transpose,

@@ -181,6 +181,15 @@ def reduced(name: str) -> Callable[..., Any]:
     return lambda xp, x, dim, keepdim: getattr(xp, name)(x, axis=dim, keepdims=keepdim)
 
 
+def erf_series(xp: Any, x: Any) -> Any:
+    """2/√π e^(-x²) Σ 2ⁿ x²ⁿ⁺¹ / (1 · 3 · ... · (2n + 1))"""
+    term = total = x
+    for n in range(1, 60):
+        term = term * x * x * 2 / (2 * n + 1)
+        total = total + term
+    return 2 * total * xp.exp(-x * x) / xp.sqrt(xp.pi + 0 * x)
+
+
 class Formula(NamedTuple):
     """How an op is checked.
 
@@ -223,6 +232,23 @@ FORMULAS = {
         differentiable=False,
     ),
     "clip": Formula(clip, distinct, only({"min": -0.7, "max": 0.9}, {"min": 0.3}, {"max": 0.3})),
+    "sin": Formula(lambda xp, x: xp.sin(x)),
+    "cos": Formula(lambda xp, x: xp.sin(x + math.pi / 2)),
+    "erf": Formula(erf_series),
+    "floor": Formula(lambda xp, x: -xp.ceil(-x), differentiable=False),
+    "round": Formula(
+        lambda xp, x, decimals: xp.round(x * 10**decimals) / 10**decimals,
+        options=only({"decimals": 0}, {"decimals": 2}),
+        differentiable=False,
+    ),
+    # Order
+    "cumsum": Formula(lambda xp, x, dim: xp.cumsum(x, axis=dim), options=first_or_last_dim),
+    "argsort": Formula(
+        lambda xp, x, dim, descending: xp.argsort(-x if descending else x, axis=dim, kind="stable"),
+        tied,
+        only({"dim": 0, "descending": False}, {"dim": -1, "descending": True}),
+        differentiable=False,
+    ),
     "clone": Formula(lambda xp, x: x),
     "cast": Formula(lambda xp, x, dtype: x, options=only({"dtype": backend.float32}, {"dtype": backend.float64})),
     "move": Formula(lambda xp, x, device, source: x, options=only({"device": None, "source": None})),

@@ -182,7 +182,12 @@ def test_every_form_of_a_call_gives_the_same_bits(name):
             if name != "where":  # its second array is torch's `input`
                 named = dict(zip(op.array_names[1:], arrays[1:]))
                 calls.append(lambda a=arrays, n=named, o=options: OPS[name](input=a[0], **n, **o))
-            if hasattr(mg.Tensor, name) and name not in ("reshape", "permute", "broadcast_to"):  # these take *sizes
+            if hasattr(mg.Tensor, name) and name not in (
+                "reshape",
+                "permute",
+                "broadcast_to",
+                "scatter",
+            ):  # of other arguments
                 calls.append(lambda a=arrays, o=options: getattr(a[0], name)(*a[1:], **o))
         for option, value in options.items():
             calls += [

@@ -151,6 +151,11 @@ def one_or_no_axis(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
     return [x], {"dim": dim, "keepdim": draw(st.booleans())}
 
 
+def sorted_along(draw: Draw, device: str) -> tuple[Shapes, dict[str, Any]]:
+    x = shape(draw, least=1, sizes=positive_size)
+    return [x], {"dim": an_axis(draw, len(x)), "descending": draw(st.booleans())}
+
+
 def bounds(draw: Draw, shapes: Shapes) -> dict[str, Any]:
     low, high = draw(
         st.sampled_from(((-0.5, 1.0), (None, 1.0), (-0.5, None), (0, 1), (1.0, 1.0), (-1, 0.5), (1.0, -1.0)))
@@ -403,6 +408,24 @@ REFERENCES: dict[str, Reference] = {
         gradient=False,
     ),
     "cast": Reference(t_cast, options=some_dtype, odd=ODD, linear=True),
+    "sin": Reference(lambda x: torch.sin(x), relative=False),
+    "cos": Reference(lambda x: torch.cos(x), relative=False),
+    "erf": Reference(lambda x: torch.erf(x), relative=False),
+    "floor": Reference(lambda x: torch.floor(x), gradient=False),
+    "round": Reference(
+        lambda x, decimals: torch.round(x, decimals=decimals),
+        options=lambda draw, shapes: {"decimals": draw(st.sampled_from((0, 1)))},
+        gradient=False,
+    ),
+    # order
+    "cumsum": Reference(
+        lambda x, dim: torch.cumsum(x, dim), arguments=reduction_named(None, True), relative=False, linear=True
+    ),
+    "argsort": Reference(
+        lambda x, dim, descending: torch.argsort(x, dim=dim, descending=descending, stable=True),
+        arguments=sorted_along,
+        gradient=False,
+    ),
     # activation
     "relu": Reference(lambda x: F.relu(x), kinks=True),
     "leaky_relu": Reference(

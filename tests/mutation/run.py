@@ -44,7 +44,7 @@ HERE = Path(__file__).resolve().parent
 EXPLAINED = HERE / "survivors.md"
 PROJECT = HERE.parent.parent
 # The engine first: what everything stands on.
-ORDER = ("op.py", "tensor.py", "ops", "methods.py", "inplace.py", "grad_mode.py", "nn", "optim.py", "gradcheck")
+ORDER = ("op.py", "tensor.py", "ops", "methods.py", "inplace.py", "grad_mode.py", "nn", "optim", "gradcheck")
 
 
 def main() -> int:

@@ -74,6 +74,7 @@ def by_keyword(function: Any, given: Any) -> list[tuple[tuple[Any, ...], dict[st
     return ways
 
 
+@pytest.mark.filterwarnings("ignore:reduction")  # torch's, of KLDivLoss
 @pytest.mark.parametrize("info", INFOS, ids=lambda info: info.module_cls.__name__)
 def test_module_equals_torch(info, record_property):
     outcome = Outcome()

@@ -22,6 +22,9 @@ import minigrad as mg  # noqa: E402
 import minigrad.nn.functional as F  # noqa: E402
 
 NAMESPACES = (("mg", torch, mg), ("F", torch_functional, F), ("Tensor", torch.Tensor, mg.Tensor))
+# Names made of several ops. They have one signature of torch's, and tests/composed compares them with torch.
+COMPOSED = {*mg.composed.__all__, *F.activation.__all__, *F.losses.__all__, *F.normalization.__all__}
+COMPOSED |= {name for room in mg.composed.ROOMS for name in room.METHODS}
 RANDOM = {"rand", "randn", "randint", "randperm", "dropout"}
 
 
@@ -52,6 +55,8 @@ def doors(info: Any) -> list[Door]:
     """The doors to an entry of op_db that minigrad has."""
     found: dict[str, Door] = {}
     for name in dict.fromkeys(n.rpartition(".")[2] for n in (info.name, *(alias.name for alias in info.aliases))):
+        if name in COMPOSED:
+            continue
         for place, theirs, ours in NAMESPACES:
             their_attribute, our_attribute = own(theirs, name), own(ours, name)
             if their_attribute is None or our_attribute is None:
@@ -63,7 +68,7 @@ def doors(info: Any) -> list[Door]:
                     f"{place}.{name}", their_attribute, our_attribute, name.endswith("_") and name[0] != "_"
                 )
         in_place = name + "_"
-        if own(torch.Tensor, in_place) is not None and own(mg.Tensor, in_place) is not None:
+        if in_place not in COMPOSED and own(torch.Tensor, in_place) and own(mg.Tensor, in_place):
             found[f"Tensor.{in_place}"] = Door(
                 f"Tensor.{in_place}", own(torch.Tensor, in_place), own(mg.Tensor, in_place), True
             )

@@ -1,4 +1,4 @@
-"""Optimizers, in order of increasing complexity: SGD, Adam, AdamW. Names, arguments and results are torch's.
+"""Optimizers, in order of increasing complexity: SGD, Adagrad, RMSprop, Adam, AdamW. Names and results are torch's.
 
 An optimizer defines `update`: from a weight w and its gradient g, the change dw that is subtracted from w.
 """
@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, starmap
 from numbers import Real
 from typing import Any
 
-from . import backend
-from .autograd.commit import commit
-from .autograd.tensor import Tensor, copied_like, wrap
-from .autograd.version_counter import bump_version
-from .creation import tensor
-from .nn.module import zero_grad
+from .. import backend
+from ..autograd.commit import commit
+from ..autograd.grad_mode import enable_grad
+from ..autograd.tensor import Tensor, copied_like, wrap
+from ..autograd.version_counter import bump_version
+from ..creation import tensor
+from ..nn.module import zero_grad
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 State = dict[str, Any]  # of one parameter: arrays like it, and the number of steps
 Options = Mapping[str, Any]  # a group of parameters
@@ -47,9 +48,11 @@ class Optimizer:
         self.param_groups = parameter_groups(self, params)
         self.state: dict[int, State] = {}  # by the position of the parameter
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient: w ← w - dw. All change or, if Ctrl-C strikes, none."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """w ← w - dw for each w that has a gradient: all or, if Ctrl-C strikes, none. Returns closure(), run first."""
+        loss = closure and enable_grad()(closure)()
         backend.ignore_fp_warnings(self._step)
+        return loss
 
     def _step(self) -> None:
         weights, changes, states, position = [], [], [], -1
@@ -73,6 +76,11 @@ class Optimizer:
         The options of the `group` may be NumPy's numbers or Tensors, which `float` makes Python numbers.
         """
         raise NotImplementedError(f"{type(self).__name__}: an Optimizer defines update()")
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add a group {"params": Tensors, option: value, ...}. Raises TypeError or ValueError as the constructor."""
+        known = [{**group, "params": list(group["params"])} for group in self.param_groups]
+        self.param_groups.append(parameter_groups(self, [*known, param_group])[-1])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Reset all gradients to None, or to zeros."""
@@ -104,7 +112,7 @@ class Optimizer:
 
     def check(self, group: Options) -> None:
         """Raise TypeError or ValueError for an invalid option."""
-        for name in ("lr", "momentum", "dampening", "weight_decay", "eps"):
+        for name in NUMBERS:
             value = group.get(name, 0)
             if not isinstance(value, (int, float)):
                 raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
@@ -163,6 +171,112 @@ class SGD(Optimizer):
         super().check(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("nesterov: needs a momentum above 0 and no dampening")
+
+
+class Adagrad(Optimizer):
+    """w ← w - lr g / (√s + eps), with the sum s of all g²; the learning rate in step t is lr / (1 + (t - 1) lr_decay)
+
+    The sum s starts as initial_accumulator_value. weight_decay · w is added to the gradient; `maximize` ascends;
+    `foreach` has no effect.
+
+    Reference: Duchi, Hazan and Singer 2011.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = mg.optim.Adagrad([w], lr=0.5)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([0.5, 1.5])
+    """
+
+    state_names = ("step", "sum")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        options = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, **options, initial_accumulator_value=initial_accumulator_value, maximize=maximize)
+
+    def update(self, w: Any, g: Any, state: State, group: Options) -> tuple[Any, State]:
+        xp = backend.namespace(w)
+        g = -g if group["maximize"] else g
+        if group["weight_decay"]:
+            g = g + float(group["weight_decay"]) * w
+        t = state.get("step", 0) + 1
+        s = state.get("sum", float(self.defaults["initial_accumulator_value"])) + g * g
+        lr = float(group["lr"]) / (1 + (t - 1) * float(group["lr_decay"]))
+        return lr * g / (xp.sqrt(s) + float(group["eps"])), {"step": t, "sum": s}
+
+
+class RMSprop(Optimizer):
+    """w ← w - lr g / (√v + eps), with the running mean v of g²: v ← alpha v + (1 - alpha) g²
+
+    Args:
+        params: Tensors, or groups of them; see `Optimizer`.
+        lr: the learning rate.
+        alpha: from 0 to 1.
+        eps: added to the denominator.
+        weight_decay: weight_decay · w is added to the gradient.
+        momentum: b ← momentum b + g / (√v + eps) replaces the quotient.
+        centered: subtract the square of the running mean of g from v, which makes it a variance.
+        maximize: ascend.
+        capturable, foreach, differentiable: no effect.
+
+    Reference: Hinton 2012; Graves 2013 for `centered`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = mg.optim.RMSprop([w], lr=0.05)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.detach()
+        tensor([0.5, 1.5])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(params, **options, centered=centered, maximize=maximize)
+
+    def update(self, w: Any, g: Any, state: State, group: Options) -> tuple[Any, State]:
+        xp, alpha = backend.namespace(w), float(group["alpha"])
+        g = -g if group["maximize"] else g
+        if group["weight_decay"]:
+            g = g + float(group["weight_decay"]) * w
+        v = alpha * state.get("square_avg", xp.zeros_like(w)) + (1 - alpha) * (g * g)
+        new, variance = {"step": state.get("step", 0) + 1, "square_avg": v}, v
+        if group["centered"]:
+            mean = state.get("grad_avg", xp.zeros_like(w))
+            new["grad_avg"] = mean = mean + (1 - alpha) * (g - mean)
+            variance = v - mean * mean
+        dw = g / (xp.sqrt(variance) + float(group["eps"]))
+        if group["momentum"]:
+            new["momentum_buffer"] = dw = float(group["momentum"]) * state.get("momentum_buffer", 0.0) + dw
+        return float(group["lr"]) * dw, new
 
 
 class Adam(Optimizer):
@@ -273,7 +387,8 @@ class AdamW(Adam):
 
 
 # Checks
-FLAGS = {"nesterov", "amsgrad", "maximize"}  # options that are True or False; torch added some later
+NUMBERS = ["lr", "momentum", "dampening", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value"]
+FLAGS = {"nesterov", "amsgrad", "maximize", "centered"}  # options that are True or False; torch added some later
 
 
 def python_number(name: str, value: Any) -> Any:
