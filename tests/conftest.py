@@ -15,13 +15,12 @@ from pathlib import Path
 
 import pytest
 from helpers import fake_gpu
+from helpers.fake_gpu import DEVICES
 from hypothesis import HealthCheck, settings
 
 from minigrad import backend as minigrad_backend
 from minigrad.autograd.methods import OPS
 from minigrad.autograd.op import tensor_namespace
-
-DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}
 
 fake_gpu.register()
 

@@ -29,8 +29,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from conftest import DEVICES
-from helpers.fake_gpu import StrictArray, host_copies
+from helpers.fake_gpu import DEVICES, StrictArray, host_copies
 from helpers.strategies import Argument, Case, lay_out
 from helpers.torch_reference import REFERENCES, torch
 

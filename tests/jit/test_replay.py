@@ -9,7 +9,7 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import DEVICES
+from helpers.fake_gpu import DEVICES
 from helpers.op_check import on_device
 from helpers.steps import LOSSES, after, agrees, batches, bits, counted, eager, model_of, trained
 from helpers.strategies import Argument, cases

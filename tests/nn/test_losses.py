@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DEVICES
+from helpers.fake_gpu import DEVICES
 from helpers.op_check import DTYPES, same_bits
 from helpers.torch_reference import torch
 from hypothesis import assume, given

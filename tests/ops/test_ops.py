@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import DEVICES
+from helpers.fake_gpu import DEVICES
 from helpers.op_check import DTYPES, OUR_OPS, OpCheck, check_op
 from helpers.strategies import Case, cases
 from helpers.torch_reference import REFERENCES, torch

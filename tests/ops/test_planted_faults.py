@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import test_dims
 import test_indexing
-from conftest import DEVICES
 from helpers import op_check
+from helpers.fake_gpu import DEVICES
 from helpers.op_check import OUR_OPS, OpCheckError, check_op
 from helpers.strategies import Case, cases
 from helpers.torch_reference import REFERENCES
