@@ -17,10 +17,10 @@ import numpy
 from minigrad import backend
 from minigrad.backend.numpy_library import missing_functions
 
-# The functions of an array library that minigrad may use. tests/backend/test_fake_gpu.py checks that NumPy and CuPy
-# have them.
 DEVICES = {"numpy": "cpu", "strict": "strict", "cupy": "cuda"}  # of the backends of the tests
 
+# The functions of an array library that minigrad may use. tests/backend/test_fake_gpu.py checks that NumPy and CuPy
+# have them.
 UFUNCS = """
     abs absolute add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor cbrt ceil cos cosh divide equal exp
     exp2 expm1 floor floor_divide fmax fmin greater greater_equal hypot invert isfinite isinf isnan less less_equal log
