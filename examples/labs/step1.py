@@ -35,9 +35,7 @@ def unbroadcast(g, shape):
     """Sum g over the axes that broadcasting added or stretched, so that it has this shape."""
     if np.shape(g) == shape:
         return g
-    raise NotImplementedError(
-        "step 2a: sum over the axes that broadcasting added, and over those of size 1 that it stretched"
-    )
+    raise NotImplementedError("step 2a: sum over the axes that broadcasting added or stretched")
 
 
 def as_tensor(x):
@@ -77,11 +75,11 @@ def relu(x):
 
 
 def neg(x):
-    return mul(x, -1)
+    return Tensor(-x.data, (x,), (lambda g: -g,))
 
 
 def sub(a, b):
-    return add(a, neg(b))
+    return add(a, neg(as_tensor(b)))
 
 
 def div(a, b):

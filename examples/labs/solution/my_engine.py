@@ -86,11 +86,11 @@ def relu(x):
 
 
 def neg(x):
-    return mul(x, -1)
+    return Tensor(-x.data, (x,), (lambda g: -g,))
 
 
 def sub(a, b):
-    return add(a, neg(b))
+    return add(a, neg(as_tensor(b)))
 
 
 def div(a, b):
