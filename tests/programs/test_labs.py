@@ -124,6 +124,20 @@ def test_student_error_gets_its_diagnosis(error, monkeypatch):
     assert words in result.cause
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "part"),
+    [
+        ("g.transpose(np.argsort(dims))", "g.transpose(dims)", "permute"),
+        ("g.reshape(x.data.shape)", "g", "reshape"),
+    ],
+)
+def test_vjp_of_wrong_shape_fails_in_unbroadcast(right, wrong, part, monkeypatch):
+    engine = engine_of(SOLUTION.replace(right, wrong), monkeypatch)
+    result = search(BY_ID["arrays/shapes"].check, engine, part, 0, USUAL)
+    assert result.status == "failed"
+    assert "cannot reshape array" in result.got or "axis" in result.got
+
+
 def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
     words = [sys.executable, *map(str, arguments)]
