@@ -181,6 +181,9 @@ def explain_gradient(engine: Engine, call: Call) -> str:
             evidence = evidence_at_points(engine, call, i) if all(x.ndim == 0 for x in call.arrays) else None
             evidence = evidence or evidence_on(engine, call, i)
             if evidence is not None:
+                power = call.options.get("p", 1)
+                if power != 1 and evidence.equal(evidence.a * power, evidence.n):
+                    return "the factor p is forgotten: (xᵖ)' = p xᵖ⁻¹"
                 cause = likely_cause(evidence)
                 return (
                     "" if cause == UNKNOWN or cause.startswith("not zero") else cause

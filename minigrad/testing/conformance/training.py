@@ -39,6 +39,37 @@ def backward_of_square(engine: Engine, x: Any) -> None:
     engine.backward(y, ones(engine, y))
 
 
+# Mistakes in an update, by the change of its formula
+UPHILL = {"the sign: the step has to be against the gradient": "sign"}
+MOMENTUM = {
+    "the velocity is not kept from step to step": "no velocity",
+    "the gradient is scaled by 1 - momentum, in torch it is not": "scaled",
+}
+ADAM = {
+    "the correction of m and v, which start at 0, is missing: divide by 1 - βᵗ": "no correction",
+    "the root of v is forgotten": "no root",
+    "the gradient is not squared in v": "no square",
+}
+
+
+def updated(w: Host, part: str, lr: float, momentum: float, change: str = "") -> Host:
+    """The weights after the steps of an optimizer on w·w, with a change of its formula."""
+    m = v = w * 0
+    with np.errstate(all="ignore"):
+        for step in range(1, STEPS + 1):
+            g = 2 * w
+            if part == "Adam":
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * (g if change == "no square" else g * g)
+                t = np.inf if change == "no correction" else step
+                mean, square = m / (1 - 0.9**t), v / (1 - 0.999**t)
+                update = mean / ((square if change == "no root" else np.sqrt(square)) + 1e-8)
+            else:
+                scale = 1 - momentum if change == "scaled" else 1
+                update = m = (0 if change == "no velocity" else momentum) * m + scale * g
+            w = w + lr * update if change == "sign" else w - lr * update
+    return w
+
+
 def optimizer(engine: Engine, draw: Draw, part: str) -> None:
     """The weights after some steps against the formula of the optimizer; the gradient of w·w is 2w."""
     lr = 0.1
@@ -47,26 +78,26 @@ def optimizer(engine: Engine, draw: Draw, part: str) -> None:
     momentum = 0.9 if "momentum" in part else 0.0
     params = [w, still, unused]
     steps = engine.adam(params, lr) if part == "Adam" else engine.sgd(params, lr, momentum)
-    expected, rest = to_array(engine.value(w)).astype(float), to_array(engine.value(still)).astype(float)
-    m = v = expected * 0
+    first, rest = to_array(engine.value(w)).astype(float), to_array(engine.value(still)).astype(float)
     mul = engine_op(engine, "mul")
-    for step in range(1, STEPS + 1):
+    for _ in range(STEPS):
         for x in params:
             engine.reset(x)
         y = engine_op(engine, "add")(mul(w, w), mul(still, engine.constant(rest.astype(engine.dtype) * 0)))
         engine.backward(y, ones(engine, y))
         steps.step()
-        g = 2 * expected
-        if part == "Adam":
-            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-            expected = expected - lr * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
-        else:
-            m = momentum * m + g
-            expected = expected - lr * m
+    expected = updated(first, part, lr, momentum)
     got = to_array(engine.value(w))
     rtol = max(1e-6, 1e3 * engine.rtol)
     if not np.allclose(got, expected, rtol=rtol):
-        raise Mismatch(f"w after {STEPS} steps of {part}, lr = {lr}, on w·w, w = {start(engine)}", expected, got)
+        causes = {"Adam": ADAM, "SGD with momentum": MOMENTUM}.get(part, {}) | UPHILL
+        wrong = (
+            cause
+            for cause, change in causes.items()
+            if np.allclose(got, updated(first, part, lr, momentum, change), equal_nan=True)
+        )
+        text = f"w after {STEPS} steps of {part}, lr = {lr}, on w·w, w = {start(engine)}"
+        raise Mismatch(text, expected, got, next(wrong, ""))
     if not np.allclose(to_array(engine.value(still)), rest, rtol=rtol):
         cause = "the step divides by √v, which is 0 for a gradient of 0: add ε to the root"
         text = f"a parameter with gradient 0 after {STEPS} steps of {part}"
