@@ -2,6 +2,8 @@
 
 import gc
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -164,6 +166,15 @@ def test_unrelated_writes_do_not_raise():
     assert w.grad.tolist() == [2.0, 2.0]
     x.data.mul_(2)  # after the backward pass
     assert (x * w).sum().item() == 8.0
+
+
+def test_unrelated_write_after_the_first_op_of_a_process():
+    program = (
+        "import minigrad as mg; x = mg.ones(2, requires_grad=True); y = x[[0, 1]]; z = mg.ones(2); z += 1\n"
+        "y.sum().backward(); print(x.grad.tolist())"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("[1.0, 1.0]\n", "")
 
 
 def test_writes_are_checked_only_for_processed_nodes():
