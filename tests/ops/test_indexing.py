@@ -154,6 +154,9 @@ def test_basic_indices_give_views_and_positions_give_copies(device):
         before = x.tolist()
         x[index].add_(1)
         assert (x.tolist() != before) is is_view
+    row = mg.arange(3.0).to(device)
+    row[1].add_(5)
+    assert row.tolist() == [0.0, 6.0, 2.0]
 
 
 def test_mask_selects_rows_and_elements():
