@@ -359,14 +359,14 @@ def test_coroutine_receives_values_and_returns_one():
 
 
 def test_decorated_functions_keep_their_names():
-    def plain():
+    def predict():
         return None
 
-    def generator():
+    def predictions():
         yield
 
-    async def coroutine():
+    async def prediction():
         return None
 
-    for function in (plain, generator, coroutine):
+    for function in (predict, predictions, prediction):
         assert mg.no_grad()(function).__name__ == function.__name__
