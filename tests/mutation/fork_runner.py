@@ -42,6 +42,7 @@ LEFT_OUT = (
     "tests/viz/",
 )
 FIRST = 30  # tests in the first fork, which kills most of the mutants
+SLOW = 0.2  # seconds; slower tests are run last
 MEMORY = 8 << 30  # bytes that a mutant may allocate beyond the memory of this process
 
 
@@ -86,12 +87,12 @@ class Suite:
         kills = self.kills[file]
         tests: list[str] = []
         for tier in self.tests_of_line(file, mutation.start_pos[0]):
-            seen: Counter[str] = Counter()  # the cases of a parametrized test are spread between the others
-            place = {}
+            cases: Counter[str] = Counter()  # the cases of a parametrized test are spread between the others
+            rank = {}
             for test in sorted(tier.difference(tests), key=self.seconds.__getitem__):
-                seen[test.split("[")[0]] += 1
-                place[test] = seen[test.split("[")[0]], self.seconds[test]
-            tests += sorted(place, key=place.__getitem__)
+                cases[test.split("[")[0]] += 1
+                rank[test] = self.seconds[test] > SLOW, cases[test.split("[")[0]], self.seconds[test]
+            tests += sorted(rank, key=rank.__getitem__)
         tests.sort(key=lambda test: -kills[test])
         total = accumulate(self.seconds[test] for test in tests)
         tests = [test for test, sum_so_far in zip(tests, total) if sum_so_far <= self.limit]
