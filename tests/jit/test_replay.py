@@ -243,6 +243,16 @@ def test_cache_is_bounded():
     assert not calls
 
 
+def test_first_8_misses_and_then_powers_of_2_are_traced():
+    model = nn.Linear(3, 2)
+    step = mg.replay(model, lambda x: model(x).sum())
+    counts = []
+    for rows in range(1, 33):
+        step(mg.zeros(rows, 3))
+        counts.append(len(step.steps))
+    assert counts == [*range(1, 9), *[8] * 7, *[9] * 16, 10]
+
+
 def test_step_that_changes_in_each_call_is_run_eagerly():
     model, x = nn.Linear(3, 2), mg.rand(4, 3)
     scale = 0.0
