@@ -31,3 +31,11 @@ def test_powers_of_bools_are_those_of_torch(torch):
         assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
     ours = mg.tensor([True, True, False, False]) ** mg.tensor([True, False, True, False])
     assert ours.tolist() == [True, True, False, True]
+
+
+def test_power_of_bools_is_int64_or_bool():
+    x = mg.tensor([True, False])
+    assert (x**2).dtype == "int64"
+    assert (x**2).tolist() == [1, 0]
+    assert (x ** mg.tensor([False, True])).dtype == "bool"
+    assert (x ** mg.tensor([False, True])).tolist() == [True, False]
