@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import sys
 import weakref
 
 import numpy as np
@@ -240,6 +241,18 @@ def test_cache_is_bounded():
     assert len(step.steps) == 64
     del calls[:]
     step(mg.zeros(100, 3))
+    assert not calls
+
+
+def test_least_recently_used_step_is_dropped(monkeypatch):
+    monkeypatch.setattr(sys.modules["minigrad.jit.replay"], "MAX_STEPS", 2)
+    model = nn.Linear(3, 2)
+    function, calls = counted(lambda x: model(x).sum())
+    step = mg.replay(model, function)
+    for rows in (1, 2, 1, 3):
+        step(mg.zeros(rows, 3))
+    del calls[:]
+    step(mg.zeros(1, 3))
     assert not calls
 
 
