@@ -88,6 +88,7 @@ def test_arguments_have_torch_and_numpy_names(call, expected):
         (lambda: mg.add(X, 1j), "add: expected Tensors or numbers, got complex"),
         (lambda: mg.add(X, np.ones(2)), "add: expected Tensors or numbers, got ndarray"),
         (lambda: F.linear(X, None), "linear: expected a Tensor, got NoneType"),
+        (lambda: F.linear(X, Y, np.ones(1)), "linear: expected a Tensor, got ndarray"),
     ],
 )
 def test_wrong_arguments_raise(call, message):
@@ -112,6 +113,8 @@ def test_tensors_on_two_devices_raise():
     for one, other in itertools.permutations(["cpu", "strict"]):
         with pytest.raises(RuntimeError, match=f"add: expected Tensors on one device, got {one} and {other}; use x.to"):
             X.to(one) + X.to(other)
+        with pytest.raises(RuntimeError, match=f"mul: expected Tensors on one device, got {one} and {other}"):
+            X.to(one) * (X > 0).to(other)
 
 
 @pytest.mark.parametrize(

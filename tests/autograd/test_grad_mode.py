@@ -356,3 +356,17 @@ def test_coroutine_receives_values_and_returns_one():
     with pytest.raises(StopIteration) as stop:
         coroutine.send("resumed")
     assert stop.value.value == ("resumed", False)
+
+
+def test_decorated_functions_keep_their_names():
+    def predict():
+        return None
+
+    def predictions():
+        yield
+
+    async def prediction():
+        return None
+
+    for function in (predict, predictions, prediction):
+        assert mg.no_grad()(function).__name__ == function.__name__

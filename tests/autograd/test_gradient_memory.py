@@ -127,6 +127,21 @@ def test_part_of_a_larger_array_is_copied():
     assert larger[0]() is None
 
 
+@pytest.mark.usefixtures("restore_ops")
+def test_view_of_a_buffer_is_copied():
+    buffer = bytearray(8)
+
+    @op("()->()")
+    def from_buffer(xp, x):
+        """y = x"""
+        return xp.copy(x), (lambda g: np.frombuffer(buffer, dtype=np.float64),)
+
+    x = leaf([1.0])
+    from_buffer(x).backward()
+    buffer[:] = np.float64(5.0).tobytes()
+    assert x.grad.tolist() == [0.0]
+
+
 def test_weight_decay_after_a_sum_of_two_weights():
     a, b = leaf([1.0]), leaf([1.0])
     (a + b).sum().backward()

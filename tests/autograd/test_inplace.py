@@ -31,6 +31,12 @@ def test_update_writes_to_the_same_array(name, device):
         assert x.tolist() == [RESULTS.get(name.rstrip("=_"), 2.0)] * 2
 
 
+def test_zero_sets_every_element_to_0(device):
+    x = mg.tensor([6.0, -1.0], device=device)
+    assert x.zero_() is x
+    assert x.tolist() == [0.0, 0.0]
+
+
 def test_add_and_sub_scale_by_alpha():
     x = mg.tensor([1.0, 2.0])
     assert x.add_(10, alpha=2).tolist() == [21.0, 22.0]
@@ -124,10 +130,10 @@ def test_update_takes_only_tensors_and_numbers(name, other):
 
 
 @pytest.mark.parametrize("name", UPDATES)
-def test_update_with_another_shape_raises(name):
-    x = mg.ones(2, 3)
+def test_update_with_another_shape_raises(name, device):
+    x = mg.ones(2, 3, device=device)
     with pytest.raises(mg.ShapeError, match=r"\(got \(2,\) for \(2, 3\)\)"):
-        UPDATES[name](x, mg.ones(2))
+        UPDATES[name](x, mg.ones(2, device=device))
     assert x.tolist() == [[1.0] * 3] * 2
 
 

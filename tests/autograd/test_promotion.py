@@ -50,7 +50,8 @@ def test_0d_promotes_only_across_categories(array, number, result):
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
 def test_float_ops_make_float32_of_integers(dtype, device):
     x = mg.tensor([[1, 1], [1, 1]], dtype=dtype, device=device)
-    for function in (mg.exp, mg.log, mg.log1p, mg.sqrt, mg.sigmoid, mg.tanh, F.softplus, mg.mean, lambda x: x / x):
+    unary = (mg.exp, mg.log, mg.log1p, mg.sqrt, mg.sigmoid, mg.tanh, F.leaky_relu, F.softplus, mg.mean)
+    for function in (*unary, lambda x: x / x):
         assert function(x).dtype == "float32"
     for function in (mg.softmax, mg.log_softmax, mg.logsumexp):
         assert function(x, 1).dtype == "float32"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.autograd.tensor import note_value_range, value_range
 
 
 def test_shape_and_size():
@@ -170,3 +171,13 @@ def test_tensors_hash_by_identity_and_compare_by_element():
     for other in (None, "x", [1.0, 2.0], object()):
         assert (x == other) is False
         assert (x != other) is True
+
+
+def test_value_range_is_dropped_by_a_change():
+    for change in (lambda y: y.fill_(5), lambda y: setattr(y, "data", mg.tensor([7, 7]))):
+        y = mg.tensor([0, 3])
+        assert value_range(y) is None
+        note_value_range(y, (0, 3))
+        assert value_range(y) == (0, 3)
+        change(y)
+        assert value_range(y) is None

@@ -1,6 +1,7 @@
 """Version counters: backward raises if memory that it needs was modified after the forward pass."""
 
 import gc
+import itertools
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import optim
-from minigrad.autograd import version_counter
+from minigrad.autograd import graph, version_counter
 
 
 def leaf(*shape, **options):
@@ -164,6 +165,18 @@ def test_unrelated_writes_do_not_raise():
     assert w.grad.tolist() == [2.0, 2.0]
     x.data.mul_(2)  # after the backward pass
     assert (x * w).sum().item() == 8.0
+
+
+def test_unrelated_write_after_the_first_node_of_the_clock(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(graph, "clock", clock)
+    monkeypatch.setattr(version_counter, "clock", clock)
+    monkeypatch.setattr(version_counter, "latest", -1)
+    x, other = leaf(2), mg.ones(2)
+    y = x[[0, 1]]
+    other += 1
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
 
 
 def test_writes_are_checked_only_for_processed_nodes():

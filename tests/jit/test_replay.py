@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import sys
 import weakref
 
 import numpy as np
@@ -241,6 +242,28 @@ def test_cache_is_bounded():
     del calls[:]
     step(mg.zeros(100, 3))
     assert not calls
+
+
+def test_least_recently_used_step_is_dropped(monkeypatch):
+    monkeypatch.setattr(sys.modules["minigrad.jit.replay"], "MAX_STEPS", 2)
+    model = nn.Linear(3, 2)
+    function, calls = counted(lambda x: model(x).sum())
+    step = mg.replay(model, function)
+    for rows in (1, 2, 1, 3):
+        step(mg.zeros(rows, 3))
+    del calls[:]
+    step(mg.zeros(1, 3))
+    assert not calls
+
+
+def test_first_8_misses_and_then_powers_of_2_are_traced():
+    model = nn.Linear(3, 2)
+    step = mg.replay(model, lambda x: model(x).sum())
+    counts = []
+    for rows in range(1, 33):
+        step(mg.zeros(rows, 3))
+        counts.append(len(step.steps))
+    assert counts == [*range(1, 9), *[8] * 7, *[9] * 16, 10]
 
 
 def test_step_that_changes_in_each_call_is_run_eagerly():

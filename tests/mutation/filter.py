@@ -1,7 +1,7 @@
-"""Which mutants are worth a run: not those that change only a type, a message, or nothing that can run.
+"""Skips uninformative mutants: those that change only a type, an error message, or nothing that runs.
 
-For people the words of an error matter, and tests look for those that say what to write; but a changed number inside a
-message is no wrong result, so these mutants would only dilute the score.
+The words of an error matter, and tests check them; but a changed number inside a message is not a wrong result, and
+such mutants would only dilute the score.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cosmic_ray.work_item import WorkerOutcome, WorkResult
 
 
 def skip_uninformative(db: WorkDB, config: ConfigDict) -> None:
-    """Mark as skipped what the configuration excludes by operator, and mutants that no test could kill."""
+    """Skip the mutants of operators that the configuration excludes, and those that no test could kill."""
     excluded = re.compile("|".join(config.sub("filters", "operators-filter")["exclude-operators"]))
-    messages, comparisons = cache(no_code), cache(negated_already)
+    messages, comparisons = cache(inert_spans), cache(negated_already)
     skipped: dict[str, list[str]] = {}
     for item in db.pending_work_items:
         mutation = item.mutations[0]
@@ -29,13 +29,13 @@ def skip_uninformative(db: WorkDB, config: ConfigDict) -> None:
         if excluded.match(mutation.operator_name):
             reason = "operator"
         elif operator == "NumberReplacer" and number % 2:
-            reason = "n - 1, as n + 1 is there"
-        elif operator == "NumberReplacer" and path.name == "check.py":
+            reason = "n - 1: n + 1 is run"
+        elif operator == "NumberReplacer" and path.name in ("formulas.py", "selftest.py"):
             reason = "a choice of inputs"
         elif operator == "AddNot" and span in comparisons(path):
-            reason = "twice the same"
+            reason = "duplicate"
         elif any(start <= span[0] and span[1] <= end for start, end in messages(path)):
-            reason = "no code"
+            reason = "does not run"
         else:
             continue
         skipped.setdefault(reason, []).append(item.job_id)
@@ -47,8 +47,8 @@ Position = tuple[int, int]
 Span = tuple[Position, Position]
 
 
-def no_code(path: Path) -> list[Span]:
-    """Where a file has only types (annotations, `if TYPE_CHECKING`), messages, or the `*` of a signature."""
+def inert_spans(path: Path) -> list[Span]:
+    """The spans of annotations, `if TYPE_CHECKING`, messages, and of the `*` in signatures."""
     spans = []
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
@@ -64,12 +64,12 @@ def no_code(path: Path) -> list[Span]:
 
 
 def negated_already(path: Path) -> set[Span]:
-    """The conditions that are one == or `is`: its replacement by != is the same as a `not` before it."""
+    """The spans of conditions that are one == or `is`: replacing it by its negation equals a `not` before it."""
     tests = (n.test for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, (ast.If, ast.IfExp, ast.While)))
     alone = (t for t in tests if isinstance(t, ast.Compare) and len(t.ops) == 1)
     return {extent(t) for t in alone if isinstance(t.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot))}
 
 
 def extent(node: ast.AST) -> Span:
-    """From where to where a node stands."""
+    """The start and the end of a node."""
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]

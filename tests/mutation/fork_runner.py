@@ -1,9 +1,10 @@
-"""Tests in a fork of this process, which has loaded all that they need but minigrad."""
+"""Runs tests in a fork of this process, which has imported all that they need except minigrad."""
 
 from __future__ import annotations
 
 import ast
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 import traceback
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -28,70 +30,72 @@ with suppress(ImportError):
 
     torch.set_num_threads(1)
 
-# Left out: tests of the tests, of the words of the source, of endurance, and of programs, pages and notebooks.
-LEFT_OUT = {
-    "faults",
-    "house",
-    "endurance",
-    "viz",
-    "player_browser",
-    "examples",
-    "resume",
-    "article",
-    "readme",
-    "course",
-}
-FIRST = 30  # so many tests in the first fork, which meets most of the mutants for the last time
-ENOUGH = 8 << 30  # bytes of memory that a mutant may ask for beyond what this process has
+# Left out: tests that plant faults themselves, that read the source, that take minutes, and of whole programs.
+LEFT_OUT = (
+    "tests/autograd/test_planted_engine_faults.py",
+    "tests/ops/test_planted_faults.py",
+    "tests/programs/",
+    "tests/robustness/test_memory_and_threads.py",
+    "tests/test_architecture.py",
+    "tests/test_course.py",
+    "tests/test_readme.py",
+    "tests/viz/",
+)
+FIRST = 30  # tests in the first fork, which kills most of the mutants
+SLOW = 0.2  # seconds; slower tests are run last
+MEMORY = 8 << 30  # bytes that a mutant may allocate beyond the memory of this process
 
 
 class Suite:
-    """The tests of a copy of the project: which of them come through a line, how long each takes."""
+    """The tests of a copy of the project: the lines that each test runs, and how long it takes."""
 
-    def __init__(self, project: Path, examples: int, limit: float, known: Path) -> None:
+    def __init__(self, project: Path, examples: int, limit: float, known: Path, folders: list[str]) -> None:
         self.project, self.examples, self.limit = project, examples, limit
-        self.kills: dict[str, Counter[str]] = defaultdict(Counter)  # of each file, which test killed how many
-        found = json.loads(known.read_text()) if known.exists() else {"failed": [], "seconds": {}, "through": {}}
-        profiled = {test.split("::")[0] for test in found["seconds"]}
-        files = {str(path) for path in Path("tests").glob("test_*.py") if path.stem[5:] not in LEFT_OUT}
-        if files - profiled:
-            print("first the tests without a mutant: which comes through which line", flush=True)
-            more = self.fork(sorted(files - profiled), profile=True)
+        self.kills: dict[str, Counter[str]] = defaultdict(Counter)  # for each file, how many mutants a test killed
+        found: dict[str, Any] = {"failed": [], "files": {}, "modules": [], "seconds": {}, "through": {}}
+        if known.exists():
+            found = json.loads(known.read_text())
+        changed = {file: text for file, text in test_files(folders).items() if found["files"].get(file) != text}
+        if changed:
+            print(f"profile of {len(changed)} test files without a mutant: the lines that each test runs", flush=True)
+            forget(found, changed)
+            more = self.fork(sorted(changed), profile=True)
             if "through" not in more:
                 raise SystemExit(f"the tests do not run: {more['failed']}")
             found["failed"] += more["failed"]
-            found["modules"] = sorted({*found.get("modules", []), *more["modules"]})
+            found["files"].update(changed)
+            found["modules"] = sorted({*found["modules"], *more["modules"]})
             found["seconds"].update(more["seconds"])
             for file, lines in more["through"].items():
                 for line, tests in lines.items():
                     found["through"].setdefault(file, {}).setdefault(line, []).extend(tests)
             known.write_text(json.dumps(found))
         if found["failed"]:
-            print("these fail without a mutant, and are left out:", *found["failed"])
+            print("left out, as they fail without a mutant:", *found["failed"])
         for module in found["modules"]:
             with suppress(Exception):
                 importlib.import_module(module)
         gc.collect()
-        gc.freeze()  # the children need not look through all that
+        gc.freeze()  # so that the children do not collect these objects
         self.seconds: dict[str, float] = found["seconds"]
         self.through: dict[str, dict[str, list[str]]] = found["through"]
         self.lines = {path: statements(project / path) for path in self.through}
 
     def run(self, mutation: MutationSpec) -> tuple[TestOutcome, str]:
-        """Whether the tests that come through the mutated line see it."""
+        """KILLED and the test that failed, or SURVIVED: run the tests that run the mutated line."""
         file = str(mutation.module_path)
         kills = self.kills[file]
         tests: list[str] = []
-        for tier in self.meeting(file, mutation.start_pos[0]):
-            seen: Counter[str] = Counter()  # a test with many parameters lets the others go between
-            place = {}
+        for tier in self.tests_of_line(file, mutation.start_pos[0]):
+            cases: Counter[str] = Counter()  # the cases of a parametrized test are spread between the others
+            rank = {}
             for test in sorted(tier.difference(tests), key=self.seconds.__getitem__):
-                seen[test.split("[")[0]] += 1
-                place[test] = seen[test.split("[")[0]], self.seconds[test]
-            tests += sorted(place, key=place.__getitem__)
+                cases[test.split("[")[0]] += 1
+                rank[test] = self.seconds[test] > SLOW, cases[test.split("[")[0]], self.seconds[test]
+            tests += sorted(rank, key=rank.__getitem__)
         tests.sort(key=lambda test: -kills[test])
-        whole = accumulate(self.seconds[test] for test in tests)
-        tests = [test for test, sum_so_far in zip(tests, whole) if sum_so_far <= self.limit]
+        total = accumulate(self.seconds[test] for test in tests)
+        tests = [test for test, sum_so_far in zip(tests, total) if sum_so_far <= self.limit]
         for part in (tests[:FIRST], tests[FIRST:]):
             found = self.fork(part) if part else {}
             if found.get("failed"):
@@ -99,9 +103,9 @@ class Suite:
                 return TestOutcome.KILLED, found["failed"]
         return TestOutcome.SURVIVED, f"{len(tests)} tests passed"
 
-    def meeting(self, file: str, line: int) -> list[set[str]]:
-        """The tests that come through the statement of a line; if it runs at the import, then those of its function,
-        and those of the file."""
+    def tests_of_line(self, file: str, line: int) -> list[set[str]]:
+        """The tests that run the statement of a line. If the import runs it: then those of its function, those of the
+        file."""
         lines = self.through.get(file, {})
         everything = {test for tests in lines.values() for test in tests if test}
         tiers = []
@@ -113,7 +117,7 @@ class Suite:
         return [*tiers, everything or set(self.seconds)]
 
     def fork(self, tests: list[str], profile: bool = False) -> dict[str, Any]:
-        """Run these tests, or all with their profile, in a child; what failed first, and the profile."""
+        """Run these tests in a child process. Returns the first failure or, with `profile`, the profile."""
         read, write = os.pipe()
         sys.stdout.flush()
         child = os.fork()
@@ -134,7 +138,7 @@ class Suite:
             answer = pipe.read()
         _, status = os.waitpid(child, 0)
         with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # what the tests started
+            os.killpg(child, signal.SIGKILL)  # processes that the tests started
         try:
             return json.loads(answer.splitlines()[-1])
         except (IndexError, ValueError):
@@ -142,11 +146,11 @@ class Suite:
 
     def in_child(self, tests: list[str], profile: bool, write: int) -> dict[str, Any]:
         os.setpgid(0, 0)
-        nowhere = os.open("/dev/null" if not profile else "profile.log", os.O_WRONLY | os.O_CREAT)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        log = os.open("/dev/null" if not profile else "profile.log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + ENOUGH, used + ENOUGH))
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         sys.dont_write_bytecode = not profile
         os.environ["PYTHONDONTWRITEBYTECODE"] = "" if profile else "1"
         os.environ["PYTHONPATH"] = str(self.project)
@@ -166,8 +170,25 @@ class Suite:
         return plugin.found() if profile else {"failed": f"pytest: {code!r}"}
 
 
+def test_files(folders: list[str]) -> dict[str, str]:
+    """The test files in these folders, without LEFT_OUT, each with a digest of its text."""
+    paths = {path for folder in folders for path in [Path(folder), *Path(folder).rglob("test_*.py")] if path.is_file()}
+    chosen = [path for path in paths if not str(path).startswith(LEFT_OUT)]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in chosen}
+
+
+def forget(found: dict[str, Any], changed: Iterable[str]) -> None:
+    """Remove the tests of changed files from a profile."""
+    stale = {test for test in found["seconds"] if test.split("::")[0] in changed}
+    found["failed"] = [test for test in found["failed"] if test not in stale]
+    found["seconds"] = {test: seconds for test, seconds in found["seconds"].items() if test not in stale}
+    for lines in found["through"].values():
+        for line, tests in lines.items():
+            lines[line] = [test for test in tests if test not in stale]
+
+
 class Chosen:
-    """A plugin of pytest: only these tests, in their order, each with a limit of time."""
+    """A pytest plugin: runs only these tests, in this order, each with a time limit."""
 
     def __init__(self, tests: list[str], seconds: dict[str, float], write: int) -> None:
         self.place = {test: i for i, test in enumerate(tests)}
@@ -200,13 +221,13 @@ class Chosen:
         self.end(self.failed or (f"pytest ended with {exitstatus}" if exitstatus else None))
 
     def end(self, failed: str | None) -> None:
-        """Tell what failed and end at once: tidying up takes longer than most tests."""
+        """Report the failure and exit at once: the teardown takes longer than most tests."""
         os.write(self.write, json.dumps({"failed": failed}).encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Profile:
-    """A plugin of pytest: how long each test takes, and through which lines of minigrad it comes."""
+    """A pytest plugin: measures how long each test takes, and which lines of minigrad it runs."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
@@ -238,13 +259,13 @@ class Profile:
             }
             for file in data.measured_files()
         }
-        own = ("minigrad", *(path.stem for path in (self.project / "tests").glob("*.py")))
+        own = ("minigrad", "helpers", *(path.stem for path in (self.project / "tests").rglob("*.py")))
         modules = [name for name in sys.modules if not name.startswith((*own, "__"))]
         return {"failed": self.failed, "seconds": self.seconds, "through": through, "modules": modules}
 
 
 def statements(path: Path) -> dict[int, list[tuple[int, int]]]:
-    """For each line, from where to where the statements go that it belongs to, from the inside out."""
+    """For each line the spans (first, last) of the statements that contain it, the innermost first."""
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.stmt):

@@ -38,3 +38,11 @@ def test_integer_powers_of_negative_exponents_are_truncated(base, torch):
     p = [-3, -2, -1, 0, 1, 2]
     for ours, theirs in ((base, base), (mg.tensor([base] * 6), torch.tensor([base] * 6))):
         assert (ours ** mg.tensor(p)).tolist() == (theirs ** torch.tensor(p)).tolist()
+
+
+def test_power_of_bools_is_int64_or_bool():
+    x = mg.tensor([True, False])
+    assert (x**2).dtype == "int64"
+    assert (x**2).tolist() == [1, 0]
+    assert (x ** mg.tensor([False, True])).dtype == "bool"
+    assert (x ** mg.tensor([False, True])).tolist() == [True, False]

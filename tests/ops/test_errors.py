@@ -3,6 +3,7 @@
 import pytest
 
 import minigrad as mg
+from minigrad.autograd.methods import OPS
 from minigrad.nn import functional as F
 
 
@@ -32,6 +33,8 @@ def ones(*shape):
             lambda: mg.where(ones(2) > 0, ones(3), ones(1)),
             r"where: shapes \(2,\) and \(3,\) and \(1,\) do not broadcast",
         ),
+        (lambda: mg.where(ones(2) > 0, 1.0, ones(3)), r"where: shapes \(2,\) and \(3,\) do not broadcast"),
+        (lambda: mg.where(ones(1) > 0, ones(2, 3), ones(4)), r"where: .* in axis -1 the lengths are 3 and 4"),
         (lambda: ones(5, 1, 3) * ones(4, 1, 1), r"mul: .* in axis -3 the lengths are 5 and 4"),
         (lambda: F.linear(ones(2, 3), ones(4, 5)), r"linear: input \(2, 3\) has 3 features, .* \(4, 5\) expects 5"),
         (lambda: F.linear(mg.tensor(1.0), ones(4, 5)), r"linear: input \(\) has no axis of features"),
@@ -78,6 +81,12 @@ def test_shape_error_is_a_value_error_and_a_runtime_error():
         (lambda: ones(2, 3, 4).T, ValueError, r"T: expected a matrix \(n, m\), got shape \(2, 3, 4\); use x.transpose"),
         (lambda: ones(2) ** "2", TypeError, "pow: expected Tensors or numbers, got str"),
         (lambda: mg.where(ones(2), 1.0, 0.0), TypeError, "where: expected a condition of dtype bool; use x != 0"),
+        (lambda: mg.where(ones(2), ones(3), 0.0), TypeError, "where: expected a condition of dtype bool; use x != 0"),
+        (
+            lambda: OPS["nll_loss"](ones(2, 3), ones(2, 4), dim=1),
+            ValueError,
+            r"nll_loss: operands could not be broadcast .* \(got \(2, 3\) float32, \(2, 4\) float32\)",
+        ),
         (lambda: mg.clip(ones(2)), ValueError, "clip: expected min, max or both"),
         (lambda: mg.clip(ones(2), min=ones(2)), TypeError, "clip: expected numbers as min and max; .* use maximum"),
         (lambda: F.leaky_relu(ones(2), "1"), TypeError, "leaky_relu: expected a number as negative_slope, got str"),

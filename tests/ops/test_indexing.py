@@ -39,6 +39,7 @@ INDICES = {
     "ellipsis, positions, integer": lambda at: (..., at([4]), 0),
     "ellipsis, new axis, positions": lambda at: (..., None, at([2])),
     "positions, ellipsis, positions": lambda at: (at([0, 1]), ..., at([2, 0])),
+    "positions, empty ellipsis, positions": lambda at: (slice(None), at([0, 1, 4]), ..., at([2, 0, 1])),
     "positions that broadcast": lambda at: (at([[0], [1]]), at([4, 0])),
     "mask": lambda at: at(MASK),
     "mask and positions": lambda at: (at(MASK), at([0, 2])),
@@ -105,6 +106,8 @@ def test_python_and_numpy_objects_are_indices(index, equivalent, device):
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 def test_positions_may_stay_on_the_cpu(dtype, device):
+    on_device = mg.tensor([2, 0], dtype=dtype, device=device).array
+    assert mg.arange(3.0).to(device)[on_device].tolist() == [2.0, 0.0]
     assert mg.arange(3.0).to(device)[mg.tensor([2, 0], dtype=dtype)].tolist() == [2.0, 0.0]
 
 
@@ -118,6 +121,7 @@ def test_positions_may_stay_on_the_cpu(dtype, device):
         (mg.tensor([1.0]), r"expected dtype int32, int64 or bool, got float32; use x.long\(\) or, for a mask, x.bool"),
         (mg.tensor([1], dtype="uint8"), "got uint8"),
         (["a"], "got <U1"),
+        ([1.5], "got float64"),
         (mg.tensor([0], device="strict"), "expected a Tensor on cpu, got one on strict"),
     ],
     ids=repr,
@@ -148,12 +152,30 @@ def test_positions_out_of_range_raise_on_every_device(index, device):
     assert x.tolist() == values().tolist()
 
 
+@pytest.mark.parametrize(
+    ("index", "n", "position"),
+    [((2,), 2, 2), ((-3,), 2, -3), ((0, 5), 5, 5), ((..., 3), 3, 3), ((..., 5, 0), 5, 5), ((None, 2), 2, 2)],
+    ids=repr,
+)
+def test_error_for_a_device_has_the_positions_of_the_axis(index, n, position):
+    x = mg.tensor(values(), device="strict")
+    positions = tuple(mg.tensor([part], device="strict") if type(part) is int else part for part in index)
+    with pytest.raises(
+        IndexError, match=f"index: expected positions from {-n} to {n - 1}, got {position} to {position}"
+    ):
+        x[positions] = 0
+    assert x.tolist() == values().tolist()
+
+
 def test_basic_indices_give_views_and_positions_give_copies(device):
     x = mg.tensor(values(), device=device)
     for index, is_view in ((0, True), ((1, -1, 0), True), ((slice(None), 1), True), ([0, 1], False), (..., True)):
         before = x.tolist()
         x[index].add_(1)
         assert (x.tolist() != before) is is_view
+    row = mg.arange(3.0).to(device)
+    row[1].add_(5)
+    assert row.tolist() == [0.0, 6.0, 2.0]
 
 
 def test_mask_selects_rows_and_elements():
