@@ -128,7 +128,7 @@ def clip(xp, x, *, min=None, max=None):
     if min is None and max is None:
         raise ValueError("expected min, max or both")
     if not all(bound is None or isinstance(bound, Real) for bound in (min, max)):
-        raise TypeError("expected numbers as min and max; between Tensors use maximum and minimum")
+        raise TypeError("expected numbers or Tensors as min and max")
     min, max = (bound if bound is None or isinstance(bound, int) else float(bound) for bound in (min, max))
     if x.dtype.kind != "f" and any(isinstance(bound, float) for bound in (min, max)):
         x = x.astype("float32")  # as torch promotes; NumPy would choose float64

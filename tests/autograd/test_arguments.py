@@ -190,6 +190,7 @@ def test_every_form_of_a_call_gives_the_same_bits(name):
                 "permute",
                 "broadcast_to",
                 "scatter",
+                "where",
             ):  # of other arguments
                 calls.append(lambda a=arrays, o=options: getattr(a[0], name)(*a[1:], **o))
         for option, value in options.items():

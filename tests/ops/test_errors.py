@@ -88,7 +88,7 @@ def test_shape_error_is_a_value_error_and_a_runtime_error():
             r"nll_loss: operands could not be broadcast .* \(got \(2, 3\) float32, \(2, 4\) float32\)",
         ),
         (lambda: mg.clip(ones(2)), ValueError, "clip: expected min, max or both"),
-        (lambda: mg.clip(ones(2), min=ones(2)), TypeError, "clip: expected numbers as min and max; .* use maximum"),
+        (lambda: mg.clip(ones(2), min="1"), TypeError, "clip: expected numbers or Tensors as min and max"),
         (lambda: F.leaky_relu(ones(2), "1"), TypeError, "leaky_relu: expected a number as negative_slope, got str"),
         (lambda: F.softplus(ones(2), beta="1"), TypeError, "softplus: expected numbers as beta and threshold"),
         (lambda: F.softplus(ones(2), threshold="20"), TypeError, "softplus: expected numbers as beta and threshold"),
