@@ -38,8 +38,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         old = None
     if old is not None and not stat.S_ISREG(old.st_mode):
         write_to_device(path, content)
-    else:
+        return
+    try:
         replace(os.path.realpath(path), content, old)
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = os.fspath(path)  # not the temporary file
+        raise
 
 
 def replace(path: str, content: bytes, old: os.stat_result | None) -> None:

@@ -24,6 +24,8 @@ def generator() -> numpy.random.Generator:
 
 def source(given: Any) -> numpy.random.Generator:
     """The numbers of the argument `generator`, a `minigrad.Generator`; those of the shared generator for None."""
+    if given is not None and not hasattr(given, "host"):
+        raise TypeError(f"expected a Generator as generator, got {type(given).__name__}")
     return generator() if given is None else given.host
 
 

@@ -6,6 +6,7 @@ import math
 
 from .. import ops
 from ..autograd.tensor import Tensor
+from .arguments import check_tensors
 from .elementwise import expm1
 
 # fmt: off
@@ -125,3 +126,6 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """log(x / (1 - x)), with x between eps and 1 - eps"""
     x = input if eps is None else input.clip(eps, 1 - eps)
     return ops.log(x / (1 - x))
+
+
+check_tensors(globals())

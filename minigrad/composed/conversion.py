@@ -7,6 +7,7 @@ from typing import Any
 from .. import ops
 from ..autograd.tensor import Tensor
 from ..legacy_types import TYPES
+from .arguments import check_tensors
 
 __all__: list[str] = []
 METHODS = ["is_cuda", "itemsize", "mT", "nbytes", "stride", "where"]
@@ -81,3 +82,6 @@ def detach_(input: Tensor) -> Tensor:
     """Cut the Tensor off its history, in place."""
     input.grad_fn, input._requires_grad = None, False
     return input
+
+
+check_tensors(globals())

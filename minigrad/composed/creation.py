@@ -10,6 +10,7 @@ from ..autograd.methods import sizes
 from ..autograd.tensor import Tensor, wrap
 from ..backend import float32, random
 from ..creation import draw, float_dtype, from_numpy, full, shape_of, tensor, zeros
+from .arguments import check_tensors
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (by subject)
@@ -227,4 +228,9 @@ def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
 
 def exponential_(input: Tensor, lambd: float = 1, *, generator: Any = None) -> Tensor:
     """Fill with numbers from the exponential distribution of rate lambd."""
+    if not lambd > 0:
+        raise ValueError(f"exponential_: expected a rate above 0 as lambd, got {lambd}")
     return write(input, random.source(generator).exponential(1 / lambd, input.shape))
+
+
+check_tensors(globals())

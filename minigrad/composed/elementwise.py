@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import backend, ops
 from ..autograd.tensor import Tensor
+from .arguments import check_tensors
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (by subject)
@@ -282,3 +283,6 @@ def is_floating_point(input: Tensor) -> bool:
 def numel(input: Tensor) -> int:
     """The number of elements."""
     return input.numel()
+
+
+check_tensors(globals())

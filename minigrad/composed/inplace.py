@@ -8,6 +8,7 @@ from typing import Any
 from .. import ops
 from ..autograd.tensor import Tensor
 from . import elementwise, selection
+from .arguments import check_tensors
 
 __all__: list[str] = []
 SOURCES: dict[str, Callable[..., Tensor]] = {  # x.exp_() is x.copy_(exp(x))
@@ -78,3 +79,6 @@ def fill_diagonal_(input: Tensor, fill_value: Any) -> Tensor:
 
 
 METHODS = [*SOURCES, "squeeze_", "unsqueeze_", "t_", "fill_diagonal_"]
+
+
+check_tensors(globals())

@@ -8,6 +8,7 @@ from typing import Any
 from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, wrap
+from .arguments import check_tensors
 from .statistics import norm
 
 # fmt: off
@@ -96,6 +97,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         >>> mg.einsum("ij,kj->ik", mg.ones(2, 3), mg.ones(4, 3)).shape
         (2, 4)
     """
+    if not isinstance(equation, str):
+        raise TypeError(f"einsum: expected a string as equation, got {type(equation).__name__}")
     tensors = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
     given, _, result = equation.replace(" ", "").partition("->")
     terms = given.split(",")
@@ -179,14 +182,10 @@ def sum_out(x: Tensor, term: str, keep: set[str]) -> tuple[Tensor, str]:
 # Diagonals and triangles
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of the axes dim1 and dim2, as a new last axis; `offset` above the main one."""
-    x = ops.permute(
-        input,
-        (
-            *(i for i in range(input.ndim) if i not in (dim1 % input.ndim, dim2 % input.ndim)),
-            dim1 % input.ndim,
-            dim2 % input.ndim,
-        ),
-    )
+    if input.ndim < 2:
+        raise ShapeError(f"diagonal: expected 2 axes or more, got shape {input.shape}")
+    axes = (dim1 % input.ndim, dim2 % input.ndim)
+    x = ops.permute(input, (*(i for i in range(input.ndim) if i not in axes), *axes))
     n = max(min(x.shape[-2] + min(offset, 0), x.shape[-1] - max(offset, 0)), 0)
     xp = backend.namespace(x.array)
     rows, columns = xp.arange(n) + max(-offset, 0), xp.arange(n) + max(offset, 0)
@@ -299,3 +298,6 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """x · y / (|x| |y|) along `dim`; norms below eps count as eps."""
     lengths = [ops.maximum(norm(x, 2, dim=dim, keepdim=True), eps) for x in (x1, x2)]
     return ops.sum(x1 / lengths[0] * (x2 / lengths[1]), dim=dim)
+
+
+check_tensors(globals())

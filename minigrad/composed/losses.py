@@ -8,6 +8,7 @@ from typing import Any
 from .. import ops
 from ..autograd.errors import ShapeError
 from ..autograd.tensor import Tensor, expect_tensor
+from .arguments import check_tensors
 from .linear_algebra import cosine_similarity
 from .statistics import norm
 
@@ -148,3 +149,6 @@ def triplet_margin_loss(
     """max(0, |a - p| - |a - n| + margin)"""
     near, far = (norm(anchor - each + eps, p, dim=-1) for each in (positive, negative))
     return reduced(ops.relu(near - far + margin), reduction)
+
+
+check_tensors(globals())

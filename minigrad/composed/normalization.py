@@ -8,6 +8,7 @@ from .. import ops
 from ..autograd.errors import ShapeError
 from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Tensor, expect_tensor
+from .arguments import check_tensors
 from .statistics import norm, var
 
 __all__ = ["batch_norm", "embedding", "layer_norm", "normalize"]
@@ -76,3 +77,6 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         return weight[input]
     y = weight[input]
     return ops.where((input == padding_idx % weight.shape[0]).unsqueeze(-1), y.detach(), y)
+
+
+check_tensors(globals())

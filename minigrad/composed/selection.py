@@ -9,6 +9,7 @@ from .. import backend, ops
 from ..autograd.errors import ShapeError
 from ..autograd.methods import sizes
 from ..autograd.tensor import Tensor, wrap
+from .arguments import check_tensors
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (by subject)
@@ -354,3 +355,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     rows = [ops.reshape(x, (1,) * i + (-1,) + (1,) * (len(shape) - i - 1)) for i, x in enumerate(vectors)]
     grids = [ops.broadcast_to(x, shape) for x in rows]
     return tuple(ops.transpose(x, 0, 1) if indexing == "xy" and len(shape) > 1 else x for x in grids)
+
+
+check_tensors(globals())

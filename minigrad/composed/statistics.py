@@ -9,6 +9,7 @@ from .. import ops
 from ..autograd.methods import MinMax
 from ..autograd.tensor import Tensor
 from ..creation import ones
+from .arguments import check_tensors
 from .elementwise import any
 from .selection import gather, narrow
 
@@ -228,3 +229,6 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     inside = inside[(inside >= low) & (inside <= high)]
     which = ops.floor((inside - low) / (high - low) * bins).long().clip(0, bins - 1)
     return bincount(which, minlength=bins).to(dtype=input.dtype)
+
+
+check_tensors(globals())

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..left_out import left_out
+from ..left_out import left_out as _left_out
 from . import functional, init, utils
 from .activations import (
     CELU,
@@ -64,4 +64,4 @@ from .simple_losses import (
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        raise left_out("torch.nn", name)
+        raise _left_out("torch.nn", name)

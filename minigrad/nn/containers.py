@@ -28,12 +28,14 @@ class ModuleDict(Module):
             self[name] = module
 
     def __getitem__(self, name: str) -> Module:
+        """The module of this name. Raises KeyError if there is none."""
         return self._modules[name]
 
     def __setitem__(self, name: str, module: Module) -> None:
         self.add_module(name, module)
 
     def __delitem__(self, name: str) -> None:
+        """Remove the module of this name. Raises KeyError if there is none."""
         self._modules[name]
         delattr(self, name)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Tensor, expect_tensor
 from ..composed.normalization import embedding
 from ..composed.selection import unflatten
 from ..creation import zeros
@@ -68,6 +68,7 @@ class LazyLinear(Linear):
         self.out_features, self.in_features, self._options = out_features, 0, (bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
+        expect_tensor("LazyLinear", "input", input)
         if self.in_features == 0:
             super().__init__(input.shape[-1], self.out_features, *self._options)
         return super().forward(input)
@@ -101,6 +102,8 @@ class Bilinear(Module):
             init.uniform_(parameter, -bound, bound)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        expect_tensor("Bilinear", "input1", input1)
+        expect_tensor("Bilinear", "input2", input2)
         y = ops.sum((input1.unsqueeze(-2).unsqueeze(-2) @ self.weight).squeeze(-2) * input2.unsqueeze(-2), dim=-1)
         return y if self.bias is None else y + self.bias
 

@@ -87,7 +87,7 @@ def pow(xp, x, p):
 
     def p_vjp(g):
         if not hasattr(x, "shape"):
-            log_x = math.log(x) if x > 0 else math.nan if x < 0 else xp.where(p >= 0, 0.0, -math.inf)
+            log_x = math.log(x) if x > 0 else math.nan if x < 0 else xp.where(p >= 0, 0.0, -math.inf * xp.ones_like(g))
             return g * (y * log_x) if x else xp.where(p >= 0, 0.0, g) * (y * log_x)
         log_x = xp.log(xp.where(x == 0, xp.where(p >= 0, 1.0, x), x))
         return xp.where(x == 0, xp.where(p >= 0, 0.0, g), g) * (y * log_x)

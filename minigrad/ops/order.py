@@ -10,7 +10,7 @@ def cumsum(xp, x, *, dim):
     """yᵢ = x₀ + ... + xᵢ along dim
 
     Gradients:
-        dL/dxᵢ = gᵢ + gᵢ₊₁ + ..., the sum from the other end
+        dL/dx = gᵢ + gᵢ₊₁ + ..., the sum from the other end
     """
     if x.dtype.kind != "f":
         x = x.astype("int64")

@@ -46,3 +46,13 @@ def test_power_of_bools_is_int64_or_bool():
     assert (x**2).tolist() == [1, 0]
     assert (x ** mg.tensor([False, True])).dtype == "bool"
     assert (x ** mg.tensor([False, True])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("base", [0, 0.0, False, 2, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_number_to_a_power_has_a_gradient_of_its_dtype(base, dtype):
+    p = mg.tensor([0.0, 1.0, 2.5], dtype=dtype, requires_grad=True)
+    (base**p).sum().backward()
+    assert p.grad.dtype == dtype
+    expected = [0.0] * 3 if not base else [math.log(base) * base**n for n in (0.0, 1.0, 2.5)]
+    assert p.grad.tolist() == pytest.approx(expected, rel=1e-6)
