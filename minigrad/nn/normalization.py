@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import ops
 from ..autograd.errors import ShapeError
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Tensor, expect_tensor
 from ..composed.normalization import batch_norm, layer_norm
 from ..creation import ones, tensor, zeros
 from .module import Module, Parameter
@@ -80,6 +80,7 @@ class BatchNorm1d(Module):
         self.register_buffer("num_batches_tracked", tensor(0, device=device) if track else None)
 
     def forward(self, input: Tensor) -> Tensor:
+        expect_tensor("BatchNorm1d", "input", input)
         if input.ndim not in (2, 3) or input.shape[1] != self.num_features:
             raise ShapeError(
                 f"BatchNorm1d: expected (N, {self.num_features}) or (N, {self.num_features}, L), got {input.shape}"
@@ -114,6 +115,7 @@ class RMSNorm(Module):
         self.weight = Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None
 
     def forward(self, x: Tensor) -> Tensor:
+        expect_tensor("RMSNorm", "x", x)
         dims = tuple(range(-len(self.normalized_shape), 0))
         eps = self.eps if self.eps is not None else 2.0 ** (-23 if x.dtype.itemsize == 4 else -52)
         y = x / ops.sqrt(ops.mean(x * x, dim=dims, keepdim=True) + eps)

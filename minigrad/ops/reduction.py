@@ -79,7 +79,7 @@ def amax(xp, x, *, dim=None, keepdim=False, nan_ties=False):
     """
     dim = axes_of(x, dim)
     y = xp.amax(x, axis=dim, keepdims=keepdim)
-    return y, (split_among_ties(xp, x, y, dim, nan_ties),)
+    return y, (split_among_ties(xp, x, y, dim, bool(nan_ties)),)
 
 
 @op("(...)->(...)")
@@ -91,7 +91,7 @@ def amin(xp, x, *, dim=None, keepdim=False, nan_ties=False):
     """
     dim = axes_of(x, dim)
     y = xp.amin(x, axis=dim, keepdims=keepdim)
-    return y, (split_among_ties(xp, x, y, dim, nan_ties),)
+    return y, (split_among_ties(xp, x, y, dim, bool(nan_ties)),)
 
 
 @op("(...)->(...)", float_only=True)
