@@ -120,7 +120,7 @@ def backward_pass(
         accumulate(y, g)
     while queue:
         _, y, node = heappop(queue)
-        g = hooks.apply_hooks(y, total.pop(y))  # complete: all nodes that used y are newer, so they have been processed
+        g = total.pop(y) if y._hooks is None else hooks.apply_hooks(y, total.pop(y))  # complete: its users are newer
         if y._retains_grad or y in keep:
             retained.append((y, g))
         if node.vjps is None:
